@@ -1,0 +1,1 @@
+"""Acoustic scene classification for sound that never stops."""

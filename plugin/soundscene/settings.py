@@ -1,0 +1,158 @@
+"""The front end's settings: one frozen object that travels with the networks it was used to train."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Final, Self
+
+from soundscene.errors import SettingsError
+
+__all__ = ["NETWORK_NAMES", "PRESET_NAMES", "FrontEndSettings"]
+
+NETWORK_NAMES: Final = ("mel", "gammatone", "cqt")
+"""The three inputs, in the order of every array that has a network axis."""
+
+_HOPS_SAMPLES: Final = {"five-seconds": 1600, "paper": 1850, "paper-1s": 620, "paper-2s": 1120, "paper-10s": 2048}
+PRESET_NAMES: Final = tuple(_HOPS_SAMPLES)
+
+
+@dataclass(frozen=True, slots=True)
+class FrontEndSettings:
+    """How a window of sound becomes three patches. The weights of a network depend on every field.
+
+    Parameters
+    ----------
+    sample_rate_hz : int > 0
+        Rate the front end works at; other rates are resampled to it.
+    window_size_samples, fft_size_samples, hop_size_samples : int > 0
+        Short-time Fourier transform: periodic Hann window, zero-padded; frame t starts at sample t * hop.
+    patch_frames, step_frames : int > 0
+        Frames a network sees, and frames from one window to the next.
+    delta_width_frames : odd int >= 3
+        Regression width of delta and delta-delta, both "valid" in time.
+    band_count : int > 0
+        Bands of each spectrogram.
+    min_frequency_hz : float > 0
+        Lower edge of the mel and gammatone banks; the upper edge is Nyquist.
+    cqt_min_frequency_hz, cqt_bins_per_octave
+        Centre of the lowest constant-Q bin and its resolution.
+    power_floor : float > 0
+        Added guard of the logarithm: powers below it count as it. 1e-16 is -160 dB.
+    dynamic_range_db : float > 0 or None
+        Floor each window this far below its own maximum; None keeps the fixed floor alone.
+    remove_window_mean : bool
+        Subtract each window's mean level, which makes scores independent of gain.
+
+    Raises
+    ------
+    SettingsError
+        A field is outside its range.
+    """
+
+    sample_rate_hz: int = 44_100
+    window_size_samples: int = 4_096
+    fft_size_samples: int = 8_192
+    hop_size_samples: int = 1_600
+    patch_frames: int = 128
+    step_frames: int = 64
+    delta_width_frames: int = 5
+    band_count: int = 128
+    min_frequency_hz: float = 10.0
+    cqt_min_frequency_hz: float = 32.7
+    cqt_bins_per_octave: int = 16
+    power_floor: float = 1e-16
+    dynamic_range_db: float | None = 80.0
+    remove_window_mean: bool = True
+
+    def __post_init__(self) -> None:
+        """Check every range, so that no invalid settings can exist."""
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if value is not None and not isinstance(value, bool) and value <= 0:
+                raise SettingsError(f"{field.name} must be above 0, got {value!r}")
+        if self.delta_width_frames < 3 or self.delta_width_frames % 2 == 0:
+            raise SettingsError(f"delta_width_frames must be odd and at least 3, got {self.delta_width_frames}")
+        if self.fft_size_samples < self.window_size_samples:
+            raise SettingsError(
+                f"fft_size_samples ({self.fft_size_samples}) must not be below "
+                f"window_size_samples ({self.window_size_samples})"
+            )
+        if self.step_frames > self.window_frames:
+            raise SettingsError(f"step_frames ({self.step_frames}) must not exceed {self.window_frames}")
+        if self.cqt_max_frequency_hz >= self.sample_rate_hz / 2:
+            raise SettingsError(
+                f"the top constant-Q bin ({self.cqt_max_frequency_hz:.0f} Hz) must lie below Nyquist "
+                f"({self.sample_rate_hz / 2:.0f} Hz): raise cqt_bins_per_octave or lower cqt_min_frequency_hz"
+            )
+
+    @property
+    def window_frames(self) -> int:
+        """Frames of a window: the patch and what two valid deltas consume."""
+        return self.patch_frames + 2 * (self.delta_width_frames - 1)
+
+    @property
+    def window_length_samples(self) -> int:
+        """Samples a window spans."""
+        return (self.window_frames - 1) * self.hop_size_samples + self.window_size_samples
+
+    @property
+    def step_samples(self) -> int:
+        """Samples from one window's start to the next."""
+        return self.step_frames * self.hop_size_samples
+
+    @property
+    def window_length_seconds(self) -> float:
+        """Seconds a window spans."""
+        return self.window_length_samples / self.sample_rate_hz
+
+    @property
+    def cqt_max_frequency_hz(self) -> float:
+        """Centre of the highest constant-Q bin."""
+        return float(self.cqt_min_frequency_hz * 2.0 ** ((self.band_count - 1) / self.cqt_bins_per_octave))
+
+    @classmethod
+    def preset(cls, name: str) -> Self:
+        """Settings by name.
+
+        `five-seconds` is the default: a true 5-second buffer, wide constant-Q, level-proof. The `paper` presets keep
+        the paper's hops, the authors' narrow constant-Q (24 bins per octave from 10 Hz) and absolute levels.
+
+        Raises
+        ------
+        SettingsError
+            No preset has this name.
+        """
+        if name not in _HOPS_SAMPLES:
+            raise SettingsError(f"no preset {name!r}; there are {', '.join(PRESET_NAMES)}")
+        hop = _HOPS_SAMPLES[name]
+        if name == "five-seconds":
+            return cls(hop_size_samples=hop)
+        return cls(
+            hop_size_samples=hop,
+            cqt_min_frequency_hz=10.0,
+            cqt_bins_per_octave=24,
+            power_floor=1e-10,
+            dynamic_range_db=None,
+            remove_window_mean=False,
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a JSON-ready copy."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        """Read settings back.
+
+        Raises
+        ------
+        SettingsError
+            A key is unknown or missing, or a value is outside its range.
+        """
+        names = {field.name for field in fields(cls)}
+        if set(values) != names:
+            raise SettingsError(
+                f"front-end settings need exactly the keys {sorted(names)}; "
+                f"unknown {sorted(set(values) - names)}, missing {sorted(names - set(values))}"
+            )
+        return cls(**values)
