@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -33,7 +35,7 @@ def signal(count: int) -> np.ndarray:
 def chunkings(draw: st.DrawFn, total: int) -> list[tuple[int, int]]:
     """Cut [0, total) into chunks of any size."""
     cuts = sorted({0, total, *draw(st.lists(st.integers(1, total - 1), max_size=20))})
-    return list(zip(cuts, cuts[1:], strict=False))
+    return list(itertools.pairwise(cuts))
 
 
 @st.composite

@@ -1,0 +1,61 @@
+"""The rules that turn a log of chunks into a set of windows."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from soundscene.errors import SettingsError
+from soundscene.settings import FrontEndSettings
+from soundscene.windows import WindowGrid
+
+__all__ = ["StreamPolicy"]
+
+
+@dataclass(frozen=True, slots=True)
+class StreamPolicy:
+    """How long the log is waited for; every limit is counted in the log itself, never in wall-clock time.
+
+    Parameters
+    ----------
+    front_end : FrontEndSettings
+        Says where the windows lie.
+    smoothing_windows : int >= 1
+        Windows a smoothed verdict averages.
+    hold_back_seconds : float >= 0
+        A chunk that begins further than this before the end of its session is late. At least a window and the
+        smoothing steps are always waited for: with less, a restart could decide differently from the first run.
+    idle_seconds : float > 0
+        A session is closed when the partition's clock has moved this far since its last chunk.
+    sessions_per_device : int >= 1
+        Sessions of one device kept open; the one that was quiet for longest is closed first.
+
+    Raises
+    ------
+    SettingsError
+        A value is outside its range.
+    """
+
+    front_end: FrontEndSettings
+    smoothing_windows: int = 1
+    hold_back_seconds: float = 10.0
+    idle_seconds: float = 120.0
+    sessions_per_device: int = 4
+
+    def __post_init__(self) -> None:
+        """Check every range."""
+        if self.smoothing_windows < 1 or self.sessions_per_device < 1:
+            raise SettingsError("smoothing_windows and sessions_per_device must be at least 1")
+        if self.hold_back_seconds < 0 or self.idle_seconds <= 0:
+            raise SettingsError("hold_back_seconds must not be negative and idle_seconds must be above 0")
+
+    def grid(self, sample_rate_hz: int) -> WindowGrid:
+        """Return where the windows of a source lie."""
+        return WindowGrid(sample_rate_hz, self.front_end)
+
+    def hold_back_samples(self, sample_rate_hz: int) -> int:
+        """Return the hold-back in source samples."""
+        window_seconds = self.front_end.window_length_samples / self.front_end.sample_rate_hz
+        step_seconds = self.front_end.step_samples / self.front_end.sample_rate_hz
+        least_seconds = window_seconds + self.smoothing_windows * step_seconds
+        return math.ceil(max(self.hold_back_seconds, least_seconds) * sample_rate_hz)

@@ -1,0 +1,193 @@
+"""What is published is a function of the log alone, wherever a worker stops and starts again."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from soundscene.settings import FrontEndSettings
+from soundscene_worker.messages.chunk import AudioChunk
+from soundscene_worker.streams.partition import CommitPoint, PartitionState
+from soundscene_worker.streams.policy import StreamPolicy
+from soundscene_worker.streams.session import ReadyWindow
+
+RATE_HZ = 1_000
+SMALL = FrontEndSettings(
+    sample_rate_hz=RATE_HZ,
+    window_size_samples=8,
+    fft_size_samples=8,
+    hop_size_samples=4,
+    patch_frames=6,
+    step_frames=3,
+    delta_width_frames=3,
+    band_count=2,
+)
+POLICY = StreamPolicy(SMALL, smoothing_windows=2, hold_back_seconds=0.05, idle_seconds=0.5)
+EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
+START = CommitPoint(0, 0, None)
+
+
+@dataclass(frozen=True)
+class Sent:
+    device: str
+    session: str
+    first: int
+    count: int
+    timestamp_ms: int
+
+    def chunk(self) -> AudioChunk:
+        seed = sum(map(ord, self.device + self.session))
+        samples = (np.arange(self.first, self.first + self.count) + 1000 * seed).astype(np.float32)
+        return AudioChunk(
+            device=self.device,
+            session=self.session,
+            sequence=0,
+            first_sample=self.first,
+            sample_rate_hz=RATE_HZ,
+            channels=1,
+            encoding="pcm_f32le",
+            capture_time=EPOCH + timedelta(seconds=self.first / RATE_HZ),
+            sample_count=self.count,
+            calibration_db=None,
+            samples=samples,
+        )
+
+
+@st.composite
+def logs(draw: st.DrawFn) -> list[Sent]:
+    """A partition as several devices fill it: losses, duplicates, reordering, restarts, pauses and wrong clocks."""
+    out: list[tuple[float, Sent]] = []
+    for device in draw(st.sampled_from(["a", "ab", "abc"])):
+        begin = draw(st.integers(0, 200))
+        skew_ms = draw(st.sampled_from([0, 0, 0, -5_000_000, 3_600_000]))
+        for session in draw(st.sampled_from(["1", "12"])):
+            first = draw(st.sampled_from([0, 0, 37, 400]))
+            for _ in range(draw(st.integers(3, 16))):
+                count = draw(st.integers(5, 40))
+                sent = Sent(device, session, first, count, begin + skew_ms)
+                fate = draw(st.integers(0, 19))
+                if fate:
+                    out.append((begin + (draw(st.integers(20, 200)) if fate < 4 else 0), sent))
+                if fate == 5:
+                    out.append((begin + draw(st.integers(0, 300)), sent))
+                first += count
+                begin += count + (draw(st.sampled_from([0, 700])) if fate == 6 else 0)
+    return [sent for _, sent in sorted(out, key=lambda item: item[0])]
+
+
+def identity(ready: ReadyWindow) -> tuple[object, ...]:
+    """Everything a prediction is computed from."""
+    return (ready.key, ready.window.index, ready.window.samples.tobytes(), ready.start, ready.predecessors)
+
+
+def run(log: list[Sent], start: CommitPoint, stop: int) -> tuple[list[tuple[object, ...]], list[CommitPoint]]:
+    """Read from a commit up to an offset; return what is published and what could be committed after each record."""
+    state = PartitionState(POLICY, start)
+    published, commits = [], []
+    for offset in range(start.offset, stop):
+        taken = state.take(offset, log[offset].timestamp_ms, log[offset].chunk())
+        published += [identity(ready) for ready in taken.windows if ready.publish]
+        commits.append(state.commit_point())
+    return published, commits
+
+
+@settings(max_examples=400)
+@given(log=logs(), data=st.data())
+def test_crashes_leave_no_trace_in_the_set_of_predictions(log: list[Sent], data: st.DataObject) -> None:
+    """Whatever is committed before whichever crash, the results are those of an undisturbed run, each with one value."""
+    whole, _ = run(log, START, len(log))
+    assert len(set(whole)) == len(whole)
+    start, published = START, set()
+    for _ in range(data.draw(st.integers(1, 4))):
+        crash_at = data.draw(st.integers(start.offset, len(log)))
+        results, commits = run(log, start, crash_at)
+        published.update(results)
+        if commits:
+            kept = commits[data.draw(st.integers(0, len(commits) - 1))]
+            start = CommitPoint.parse(kept.offset, kept.metadata)
+    results, _ = run(log, start, len(log))
+    assert published | set(results) == set(whole)
+
+
+@settings(max_examples=100)
+@given(logs())
+def test_a_commit_never_goes_back(log: list[Sent]) -> None:
+    """Progress is kept: offsets and the published mark only rise."""
+    _, commits = run(log, START, len(log))
+    for earlier, later in itertools.pairwise(commits):
+        assert later.offset >= earlier.offset
+        assert later.done_below > earlier.done_below
+
+
+def test_a_commit_holds_the_oldest_record_an_open_window_needs() -> None:
+    """One slow device keeps its records; a fast one cannot commit them away."""
+    log = [Sent("slow", "1", 0, 20, 0), *(Sent("fast", "1", 40 * i, 40, 10 * i) for i in range(8))]
+    _, commits = run(log, START, len(log))
+    assert commits[-1].offset == 0
+    assert commits[-1].done_below == len(log)
+
+
+def test_a_silent_device_is_closed_by_the_clock_of_the_log() -> None:
+    """A dead sensor holds the commit back for no longer than the idle time, counted in the others' time stamps."""
+    log = [Sent("dead", "1", 0, 20, 0), *(Sent("alive", "1", 40 * i, 40, 40 * i) for i in range(30))]
+    state = PartitionState(POLICY, START)
+    closed = [key.device for o, sent in enumerate(log) for key in state.take(o, sent.timestamp_ms, sent.chunk()).closed]
+    assert closed == ["dead"]
+    assert state.commit_point().offset > 20
+
+
+def test_a_clock_in_the_future_ages_no_other_device() -> None:
+    """Time stamps of one device are believed only as far as its own sound goes."""
+    year_ms = 31_536_000_000
+    log = [
+        sent
+        for i in range(30)
+        for sent in (Sent("a", "1", 40 * i, 40, 40 * i), Sent("wrong", "1", 40 * i, 40, 40 * i + year_ms))
+    ]
+    state = PartitionState(POLICY, START)
+    assert not any(state.take(o, sent.timestamp_ms, sent.chunk()).closed for o, sent in enumerate(log))
+
+
+def test_a_restart_decides_idleness_as_the_first_run_did() -> None:
+    """The clock is part of the commit: a restarted worker closes the sessions that the first run closed."""
+    late_ms = 1_000_000
+    log = [Sent("stopped-clock", "1", 0, 5, 0), Sent("pausing", "1", 0, 40, late_ms)]
+    for i in range(8):
+        log += [Sent(device, "1", 40 * i, 40, late_ms + 40 * i) for device in ("b", "c")]
+    log += [Sent("pausing", "1", 40 + 40 * i, 40, late_ms + 320 + 40 * i) for i in range(4)]
+    whole, commits = run(log, START, len(log))
+    for commit in commits:
+        before, _ = run(log, START, commit.done_below)
+        after, _ = run(log, CommitPoint.parse(commit.offset, commit.metadata), len(log))
+        assert set(before) | set(after) == set(whole)
+
+
+def test_a_foreign_commit_only_says_where_to_begin() -> None:
+    """An operator who resets a group's offsets gets everything from there published again."""
+    for metadata in ("", "x", "{}", "[]", '{"v":2,"done":9,"clock":1}', '{"v":1,"done":3,"clock":1}', "null"):
+        assert CommitPoint.parse(7, metadata) == CommitPoint(7, 7, None)
+
+
+def test_lost_sound_is_told_apart_by_cause() -> None:
+    """A refused chunk and a chunk that never came are different faults."""
+    policy = StreamPolicy(SMALL, hold_back_seconds=0.05)
+    state = PartitionState(policy, START)
+    state.take(0, 0, Sent("a", "1", 0, 40, 0).chunk())
+    state.reject(1, Sent("a", "1", 40, 20, 0).chunk())
+    gaps = state.take(2, 0, Sent("a", "1", 70, 200, 0).chunk()).gaps
+    assert {(gap.cause, round(gap.seconds, 3)) for gap in gaps} == {("rejected", 0.02), ("missing", 0.01)}
+
+
+def test_a_restart_of_the_sensor_mixes_no_sound() -> None:
+    """Sessions of a device have windows of their own, and only a few stay open."""
+    state = PartitionState(POLICY, START)
+    closed = []
+    for n in range(POLICY.sessions_per_device + 2):
+        closed += state.take(n, 0, Sent("a", str(n), 0, 30, 0).chunk()).closed
+    assert [key.session for key in closed] == ["0", "1"]
+    assert state.session_count == POLICY.sessions_per_device
