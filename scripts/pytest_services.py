@@ -1,0 +1,94 @@
+"""pytest fixtures for the real parts: a Kafka broker and Prometheus, one of each for the whole run.
+
+Where a part is missing its tests are skipped with the reason; with SOUNDSCENE_REQUIRE_SERVICES=1 they fail.
+"""
+
+import os
+import uuid
+from collections.abc import Callable, Iterator
+from typing import NoReturn
+
+import pytest
+
+from scripts.kafka_broker import KafkaBroker, broker_jars
+from scripts.processes import ServiceError, require
+
+CreateTopics = Callable[..., list[str]]
+
+
+def services_required() -> bool:
+    """Tell whether a missing real part is a failure, as in continuous integration."""
+    return os.environ.get("SOUNDSCENE_REQUIRE_SERVICES", "") not in ("", "0")
+
+
+def unavailable(reason: object) -> NoReturn:
+    """Skip the test that asked for a real part, or fail it where real parts are required."""
+    if services_required():
+        pytest.fail(f"{reason} (SOUNDSCENE_REQUIRE_SERVICES is set)", pytrace=False)
+    pytest.skip(str(reason))
+
+
+@pytest.fixture(scope="session")
+def kafka_bootstrap() -> Iterator[str]:
+    """`host:port` of a real Kafka: KAFKA_BOOTSTRAP_SERVERS, else a broker started for this run."""
+    given = os.environ.get("KAFKA_BOOTSTRAP_SERVERS")
+    if given:
+        yield given
+        return
+    try:
+        broker = KafkaBroker()
+        broker.start()
+    except ServiceError as error:
+        unavailable(error)
+    with broker:
+        yield broker.bootstrap_servers
+
+
+@pytest.fixture
+def own_kafka_broker() -> Iterator[KafkaBroker]:
+    """A running broker for one test alone, which may `kill()` and `start()` it."""
+    try:
+        broker_jars()
+        broker = KafkaBroker()
+        broker.start()
+    except ServiceError as error:
+        unavailable(error)
+    with broker:
+        yield broker
+
+
+@pytest.fixture
+def create_topics(kafka_bootstrap: str) -> CreateTopics:
+    """`create_topics("chunks", partitions=4)` makes topics of unique names on the real broker and returns the names."""
+    from kafka import KafkaAdminClient
+    from kafka.admin import NewTopic
+
+    def create(*stems: str, partitions: int = 1) -> list[str]:
+        names = [f"{stem}-{uuid.uuid4().hex[:8]}" for stem in stems]
+        admin = KafkaAdminClient(bootstrap_servers=kafka_bootstrap)
+        try:
+            admin.create_topics([NewTopic(name, partitions, 1) for name in names])
+        finally:
+            admin.close()
+        return names
+
+    return create
+
+
+@pytest.fixture(scope="session")
+def promtool() -> str:
+    """Path of Prometheus' promtool."""
+    return _program("promtool", "prometheus")
+
+
+@pytest.fixture(scope="session")
+def kcat() -> str:
+    """Path of kcat, a Kafka client that shares no code with ours."""
+    return _program("kcat", "kcat")
+
+
+def _program(name: str, debian_package: str) -> str:
+    try:
+        return require(name, needed_for="This test", debian_package=debian_package)
+    except ServiceError as error:
+        unavailable(error)
