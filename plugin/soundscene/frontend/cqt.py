@@ -1,0 +1,186 @@
+"""Constant-Q power spectra by octave decimation and time-domain kernels.
+
+Each octave is analysed at the lowest rate that still holds it, so that a kernel of seconds becomes a few hundred
+samples, and all frames of an octave are one matrix product.
+
+Scaling: a kernel is a periodic Hann window of N samples times a complex exponential, divided by the window's sum and
+multiplied by sqrt(N). A full-scale sine at a bin's centre has the power N / 4. It is the scaling of
+`librosa.cqt(norm=1, scale=True)`; the training constants of a network absorb it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+
+from soundscene.settings import FrontEndSettings
+
+__all__ = ["ConstantQ", "centre_frequencies_hz", "kernel_lengths_samples"]
+
+Samples = NDArray[np.float32]
+
+_MAX_BAND_TO_NYQUIST: Final = 0.45
+"""An octave is decimated as long as its highest bin stays below this fraction of Nyquist."""
+
+_HALF_BAND_REACH_SAMPLES: Final = 11
+"""23 taps: with the fraction above, images stay below -90 dB."""
+
+_KAISER_BETA: Final = 10.0
+_BLOCK_SAMPLES: Final = 32
+_MAX_HALVINGS_FORGONE: Final = 2
+"""How many halvings the lowest bin may forgo for a grid that holds every frame centre; each doubles its kernels."""
+
+
+def kernel_lengths_samples(settings: FrontEndSettings) -> NDArray[np.float64]:
+    """Return the length of each bin's kernel at the full rate, low to high: Q periods of its frequency.
+
+    Q = 1 / alpha with the relative bandwidth alpha = (r^2 - 1) / (r^2 + 1) and r the ratio of neighbouring bins.
+    """
+    squared_ratio = 2.0 ** (2.0 / settings.cqt_bins_per_octave)
+    quality = (squared_ratio + 1.0) / (squared_ratio - 1.0)
+    return (quality * settings.sample_rate_hz) / centre_frequencies_hz(settings)
+
+
+def centre_frequencies_hz(settings: FrontEndSettings) -> NDArray[np.float64]:
+    """Return the centre of each bin, low to high."""
+    octaves = np.arange(settings.band_count) / settings.cqt_bins_per_octave
+    return settings.cqt_min_frequency_hz * np.exp2(octaves)
+
+
+@dataclass(frozen=True)
+class _Octave:
+    """Bins that share a rate, `halvings` below the full one."""
+
+    halvings: int
+    bins: slice
+    kernels: Samples  # (kernel samples, cosines then sines)
+    starts: NDArray[np.intp]  # first kernel sample of each frame, in the padded signal
+
+
+class ConstantQ:
+    """Constant-Q power of a window: the frames of the short-time spectra, centred where those are centred.
+
+    Outside the window is silence. Frame centres that the decimated grid of an octave does not hold are rounded to it,
+    by at most half a sample of that grid (under 0.5 % of the kernel); the default preset needs no rounding.
+
+    Parameters
+    ----------
+    settings : FrontEndSettings
+        Frames, bins and rate.
+    """
+
+    def __init__(self, settings: FrontEndSettings) -> None:
+        self._settings = settings
+        self._taps = _half_band_blocks()
+        groups = _bins_by_halvings(settings)
+        longest = max(_reach(settings, bins, halvings) for halvings, bins in groups)
+        unit = 4 * _BLOCK_SAMPLES
+        self._margin = -(-longest // unit) * unit
+        self._octaves = [_octave(settings, halvings, bins, self._margin) for halvings, bins in groups]
+
+    def power(self, window_samples: Samples) -> NDArray[np.float32]:
+        """Return [shape=(window frames, bins), float32], squared magnitudes, of a window's samples."""
+        out = np.empty((self._settings.window_frames, self._settings.band_count), np.float32)
+        signal, halvings = self._padded(window_samples), 0
+        for octave in self._octaves:
+            for _ in range(octave.halvings - halvings):
+                signal = self._halve(signal)
+            halvings = octave.halvings
+            frames = sliding_window_view(signal, len(octave.kernels))[octave.starts]  # (frames, kernel samples)
+            parts = frames @ octave.kernels
+            np.multiply(parts, parts, out=parts)
+            cosines, sines = np.split(parts, 2, axis=1)
+            np.add(cosines, sines, out=out[:, octave.bins])
+        return out
+
+    def _padded(self, samples: Samples) -> Samples:
+        out = np.zeros(_padded_length(len(samples), self._margin), np.float32)
+        out[self._margin : self._margin + len(samples)] = samples
+        return out
+
+    def _halve(self, signal: Samples) -> Samples:
+        """Halve the rate, margins kept.
+
+        Output m is the sum over k of taps[k] * input[2 m + k]. A row of the products below makes one block of outputs
+        from two blocks of inputs and the reach of the filter beyond them.
+        """
+        inner, outer = self._taps
+        reach, rows_inputs = _HALF_BAND_REACH_SAMPLES, len(inner)
+        rows = (len(signal) - rows_inputs) // rows_inputs - 1
+        first = rows_inputs  # leaves room for the filter's reach, inside a margin of zeros
+        begin = first - reach
+        blocks = signal[begin : begin + rows * rows_inputs].reshape(rows, rows_inputs)
+        beyond = signal[begin + rows_inputs : begin + (rows + 1) * rows_inputs].reshape(rows, rows_inputs)
+        halved = blocks @ inner
+        halved += beyond[:, : len(outer)] @ outer
+        content = (len(signal) - 2 * self._margin + 1) // 2
+        out = np.zeros(_padded_length(content, self._margin), np.float32)
+        at = self._margin - (self._margin - first) // 2
+        count = min(halved.size, len(out) - at)
+        out[at : at + count] = halved.reshape(-1)[:count]
+        return out
+
+
+def _padded_length(content: int, margin: int) -> int:
+    unit = 2 * _BLOCK_SAMPLES
+    return 2 * margin + -(-content // unit) * unit
+
+
+def _half_band_blocks() -> tuple[Samples, Samples]:
+    """Return the half-band filter as two Toeplitz matrices: inputs of a block to its outputs, and those beyond it."""
+    reach = _HALF_BAND_REACH_SAMPLES
+    offsets = np.arange(-reach, reach + 1)
+    taps = 0.5 * np.sinc(offsets / 2.0) * np.kaiser(len(offsets), _KAISER_BETA)
+    taps /= taps.sum()
+    matrix = np.zeros((2 * _BLOCK_SAMPLES + 2 * reach - 1, _BLOCK_SAMPLES), np.float32)
+    for output in range(_BLOCK_SAMPLES):
+        matrix[2 * output : 2 * output + len(taps), output] = taps
+    return matrix[: 2 * _BLOCK_SAMPLES].copy(), matrix[2 * _BLOCK_SAMPLES :].copy()
+
+
+def _bins_by_halvings(settings: FrontEndSettings) -> list[tuple[int, slice]]:
+    """Return bins by how often the rate is halved before they are analysed, high bins first."""
+    limit_hz = _MAX_BAND_TO_NYQUIST * settings.sample_rate_hz / 2
+    halvings = np.floor(np.log2(limit_hz / centre_frequencies_hz(settings))).astype(int)
+    halvings = np.clip(halvings, 0, _exact_halvings(settings, int(halvings[0])))
+    found = []
+    for value in sorted(set(halvings.tolist())):
+        bins = np.flatnonzero(halvings == value)
+        found.append((value, slice(int(bins[0]), int(bins[-1]) + 1)))
+    return found
+
+
+def _exact_halvings(settings: FrontEndSettings, wanted: int) -> int:
+    """Return how far to halve the rate where `wanted` is possible: less if that is the price of exact frame centres."""
+    grid = int(np.gcd(settings.hop_size_samples, settings.window_size_samples // 2))
+    exact = (grid & -grid).bit_length() - 1
+    return exact if wanted - _MAX_HALVINGS_FORGONE <= exact < wanted else wanted
+
+
+def _reach(settings: FrontEndSettings, bins: slice, halvings: int) -> int:
+    """Return how many samples the longest kernel of these bins extends to each side of its centre."""
+    return int(np.floor(kernel_lengths_samples(settings)[bins].max() / 2 / 2**halvings))
+
+
+def _octave(settings: FrontEndSettings, halvings: int, bins: slice, margin: int) -> _Octave:
+    reach = _reach(settings, bins, halvings)
+    step = 2**halvings
+    centres = np.arange(settings.window_frames) * settings.hop_size_samples + settings.window_size_samples // 2
+    starts = (centres + step // 2) // step - reach + margin
+    kernels = _kernels(settings, bins, step, reach)
+    return _Octave(halvings, bins, kernels, starts.astype(np.intp))
+
+
+def _kernels(settings: FrontEndSettings, bins: slice, step: int, reach: int) -> Samples:
+    """Return kernels at the rate divided by `step`, centred on sample `reach`, as cosines and sines side by side."""
+    full_lengths = kernel_lengths_samples(settings)[bins]
+    offsets = np.arange(-reach, reach + 1)[:, None] * step  # full-rate samples
+    phase = offsets / full_lengths
+    window = np.where(np.abs(phase) < 0.5, 0.5 + 0.5 * np.cos(2.0 * np.pi * phase), 0.0)
+    window *= np.sqrt(full_lengths) / window.sum(axis=0)
+    angle = 2.0 * np.pi * centre_frequencies_hz(settings)[bins] * offsets / settings.sample_rate_hz
+    return np.concatenate([window * np.cos(angle), window * np.sin(angle)], axis=1).astype(np.float32)
