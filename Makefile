@@ -1,0 +1,55 @@
+# `make` lists the targets. Each one prepares what it needs: `.venv` is made on first use and kept up to date.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+PYTHON ?= $(shell for name in python3.11 python3.12 python3.13 python3; do \
+	"$$name" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo "$$name" && break; done)
+BIN := .venv/bin
+READY := .venv/.ready
+SECONDS ?= 60
+PYTEST_ARGS ?=
+
+.PHONY: help setup test lint format demo bench dashboard clean
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(READY)  ## make .venv and install the project into it, editable, with all extras
+
+$(READY): pyproject.toml
+	@test -n "$(PYTHON)" || { echo "soundscene needs Python 3.11, 3.12 or 3.13; make setup PYTHON=/path/to/python" >&2; exit 1; }
+	@test -x $(BIN)/python || "$(PYTHON)" -m venv .venv || { rm -rf .venv; \
+		echo "$(PYTHON) cannot make a virtual environment (Debian: apt-get install python3-venv)" >&2; exit 1; }
+	@echo "Installing soundscene and its dependencies into .venv (about 3 minutes the first time) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $(READY)
+
+test: lint  ## check style, types and layers, then run every test but the slow ones
+	$(BIN)/pytest -m "not slow" $(PYTEST_ARGS)
+
+lint: $(READY)  ## ruff, mypy --strict and the import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(READY)  ## let ruff rewrite the sources
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+demo: $(READY)  ## sensors, Kafka, two workers and a live table for SECONDS (60), then the auditor's verdict
+	@$(BIN)/python -m scripts.demo --seconds $(SECONDS)
+
+bench: $(READY)  ## measure the plugin against its peers and the worker on a real broker; writes benchmarks/RESULTS.md
+	$(BIN)/python -m benchmarks.plugin
+	$(BIN)/python -m benchmarks.worker
+
+dashboard: $(READY)  ## write deploy/grafana/dashboards/soundscene.json anew
+	$(BIN)/python -m scripts.build_dashboard
+
+clean:  ## remove .venv, caches and build results
+	rm -rf .venv .cache build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
