@@ -82,6 +82,12 @@ def promtool() -> str:
 
 
 @pytest.fixture(scope="session")
+def prometheus_installed() -> None:
+    """Skip the test, or fail it, where Prometheus is missing."""
+    _program("prometheus", "prometheus")
+
+
+@pytest.fixture(scope="session")
 def kcat() -> str:
     """Path of kcat, a Kafka client that shares no code with ours."""
     return _program("kcat", "kcat")

@@ -1,0 +1,3 @@
+"""Fixtures of all tests that need a real service."""
+
+pytest_plugins = ["scripts.pytest_services"]
