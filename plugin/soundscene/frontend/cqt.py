@@ -30,7 +30,7 @@ _HALF_BAND_REACH_SAMPLES: Final = 11
 """23 taps: with the fraction above, images stay below -90 dB."""
 
 _KAISER_BETA: Final = 10.0
-_BLOCK_SAMPLES: Final = 32
+_BLOCK_SAMPLES: Final = 16
 _MAX_HALVINGS_FORGONE: Final = 2
 """How many halvings the lowest bin may forgo for a grid that holds every frame centre; each doubles its kernels."""
 
@@ -42,13 +42,15 @@ def kernel_lengths_samples(settings: FrontEndSettings) -> NDArray[np.float64]:
     """
     squared_ratio = 2.0 ** (2.0 / settings.cqt_bins_per_octave)
     quality = (squared_ratio + 1.0) / (squared_ratio - 1.0)
-    return (quality * settings.sample_rate_hz) / centre_frequencies_hz(settings)
+    lengths: NDArray[np.float64] = quality * settings.sample_rate_hz / centre_frequencies_hz(settings)
+    return lengths
 
 
 def centre_frequencies_hz(settings: FrontEndSettings) -> NDArray[np.float64]:
     """Return the centre of each bin, low to high."""
     octaves = np.arange(settings.band_count) / settings.cqt_bins_per_octave
-    return settings.cqt_min_frequency_hz * np.exp2(octaves)
+    frequencies_hz: NDArray[np.float64] = settings.cqt_min_frequency_hz * np.exp2(octaves)
+    return frequencies_hz
 
 
 @dataclass(frozen=True)
@@ -108,20 +110,16 @@ class ConstantQ:
         Output m is the sum over k of taps[k] * input[2 m + k]. A row of the products below makes one block of outputs
         from two blocks of inputs and the reach of the filter beyond them.
         """
-        inner, outer = self._taps
-        reach, rows_inputs = _HALF_BAND_REACH_SAMPLES, len(inner)
-        rows = (len(signal) - rows_inputs) // rows_inputs - 1
-        first = rows_inputs  # leaves room for the filter's reach, inside a margin of zeros
-        begin = first - reach
-        blocks = signal[begin : begin + rows * rows_inputs].reshape(rows, rows_inputs)
-        beyond = signal[begin + rows_inputs : begin + (rows + 1) * rows_inputs].reshape(rows, rows_inputs)
-        halved = blocks @ inner
-        halved += beyond[:, : len(outer)] @ outer
-        content = (len(signal) - 2 * self._margin + 1) // 2
-        out = np.zeros(_padded_length(content, self._margin), np.float32)
-        at = self._margin - (self._margin - first) // 2
-        count = min(halved.size, len(out) - at)
-        out[at : at + count] = halved.reshape(-1)[:count]
+        inner, beyond = self._taps
+        width = len(inner)
+        out = np.zeros(_padded_length((len(signal) - 2 * self._margin) // 2, self._margin), np.float32)
+        first = (self._margin + width) // 2  # further out, the margin is silent whatever the filter does
+        begin = width - _HALF_BAND_REACH_SAMPLES
+        rows = min((len(out) - first) // _BLOCK_SAMPLES, (len(signal) - begin) // width - 1)
+        inputs = signal[begin : begin + (rows + 1) * width].reshape(rows + 1, width)
+        outputs = out[first : first + rows * _BLOCK_SAMPLES].reshape(rows, _BLOCK_SAMPLES)
+        np.matmul(inputs[:-1], inner, out=outputs)
+        outputs += inputs[1:, : len(beyond)] @ beyond
         return out
 
 

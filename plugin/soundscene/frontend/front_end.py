@@ -21,7 +21,7 @@ Array = NDArray[np.float32]
 _BLOCK_FRAMES: Final = 32
 """Frames whose spectra are held at a time: half a megabyte, which stays in the cache of one core."""
 
-_MEL_GROUP_BANDS: Final = 4
+_MEL_GROUP_BANDS: Final = 8
 _GAMMATONE_GROUP_BANDS: Final = 16
 _GAMMATONE_TOLERANCE: Final = 1e-4
 """Skirts of a gammatone band below -80 dB are left out: the level floor of the default preset hides them."""

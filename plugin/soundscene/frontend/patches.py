@@ -21,6 +21,9 @@ __all__ = ["Standardisation", "floor_below_maximum", "level_proof", "patch", "re
 
 Array = NDArray[np.float32]
 
+_BLOCK_FRAMES: Final = 16
+"""Frames whose deltas are one product."""
+
 _NEPERS_PER_DB: Final = np.log(10.0) / 10.0
 """Natural logarithm of power, per decibel."""
 
@@ -93,7 +96,8 @@ def floor_below_maximum(spectrum: Array, dynamic_range_db: float) -> Array:
         Decibels.
     """
     maximum: Array = spectrum.max(axis=(-2, -1), keepdims=True)
-    return np.maximum(spectrum, maximum - np.float32(dynamic_range_db * _NEPERS_PER_DB))
+    floored: Array = np.maximum(spectrum, maximum - np.float32(dynamic_range_db * _NEPERS_PER_DB))
+    return floored
 
 
 def remove_mean(spectrum: Array) -> Array:
@@ -134,7 +138,7 @@ def with_deltas(spectrum: Array, settings: FrontEndSettings) -> Array:
     -------
     np.ndarray [shape=(..., bands, patch frames, 3), float32]
     """
-    return _through(spectrum, delta_matrix(settings.patch_frames, settings.delta_width_frames))
+    return _through(spectrum, settings, delta_matrix(_BLOCK_FRAMES, settings.delta_width_frames))
 
 
 def patch(spectrum: Array, settings: FrontEndSettings, standardisation: Standardisation) -> Array:
@@ -155,30 +159,34 @@ def patch(spectrum: Array, settings: FrontEndSettings, standardisation: Standard
         Bands from low to high; channels static, delta, delta-delta.
     """
     level = level_proof(spectrum, settings, standardisation.mean, standardisation.scale)
-    matrix, offset = _channel_map(
-        settings.patch_frames,
-        settings.delta_width_frames,
-        standardisation.channel_scale,
-        standardisation.channel_offset,
-    )
-    out = _through(level, matrix)
+    out = _through(level, settings, _scaled_deltas(settings.delta_width_frames, standardisation.channel_scale))
     flat = out.reshape(*out.shape[:-2], -1)
-    np.add(flat, offset, out=flat)
+    np.add(flat, _offsets(settings.patch_frames, standardisation.channel_offset), out=flat)
     return out
 
 
-def _through(spectrum: Array, matrix: Array) -> Array:
-    out = np.swapaxes(spectrum, -1, -2) @ matrix  # (..., bands, patch frames * channels)
-    return np.asarray(out.reshape(*out.shape[:-1], -1, CHANNEL_COUNT), np.float32)
+def _through(spectrum: Array, settings: FrontEndSettings, matrix: Array) -> Array:
+    """Multiply block by block: the map is a band of 9 frames, the same for every frame, and mostly zeros as a whole."""
+    beyond = settings.window_frames - settings.patch_frames
+    bands_by_frames = np.swapaxes(spectrum, -1, -2)
+    shape = (*bands_by_frames.shape[:-1], settings.patch_frames * CHANNEL_COUNT)
+    out = np.empty(shape, np.float32)
+    for first in range(0, settings.patch_frames, _BLOCK_FRAMES):
+        count = min(_BLOCK_FRAMES, settings.patch_frames - first)
+        columns = slice(first * CHANNEL_COUNT, (first + count) * CHANNEL_COUNT)
+        np.matmul(
+            bands_by_frames[..., first : first + count + beyond],
+            matrix[: count + beyond, : count * CHANNEL_COUNT],
+            out=out[..., columns],
+        )
+    return out.reshape(*shape[:-1], settings.patch_frames, CHANNEL_COUNT)
 
 
 @lru_cache(maxsize=16)
-def _channel_map(
-    patch_frames: int, width_frames: int, scale: tuple[float, ...], offset: tuple[float, ...]
-) -> tuple[Array, Array]:
-    """Return the delta matrix with the channels' scales in it, and their offsets, one per column."""
-    matrix = delta_matrix(patch_frames, width_frames)
-    return (
-        matrix * np.tile(np.asarray(scale, np.float32), patch_frames),
-        np.tile(np.asarray(offset, np.float32), patch_frames),
-    )
+def _scaled_deltas(width_frames: int, channel_scale: tuple[float, ...]) -> Array:
+    return delta_matrix(_BLOCK_FRAMES, width_frames) * np.tile(np.asarray(channel_scale, np.float32), _BLOCK_FRAMES)
+
+
+@lru_cache(maxsize=16)
+def _offsets(patch_frames: int, channel_offset: tuple[float, ...]) -> Array:
+    return np.tile(np.asarray(channel_offset, np.float32), patch_frames)

@@ -55,6 +55,9 @@ class PowerSpectra:
     def into(self, out: NDArray[np.float32], samples: NDArray[np.float32], first_frame: int) -> None:
         """Write the spectra of the frames from `first_frame` on.
 
+        Calls the compiled algorithms without Essentia's Python layer, whose checks of each argument cost a quarter of
+        the time; what they check is promised by the parameters below.
+
         Parameters
         ----------
         out : np.ndarray [shape=(frames, bins), float32]
@@ -65,5 +68,6 @@ class PowerSpectra:
             Frame that goes to the first row.
         """
         hop, size = self._settings.hop_size_samples, self._settings.window_size_samples
+        window, power = self._windowing.__compute__, self._power_spectrum.__compute__
         for row, start in enumerate(range(first_frame * hop, (first_frame + len(out)) * hop, hop)):
-            out[row] = self._power_spectrum(self._windowing(samples[start : start + size]))
+            out[row] = power(window(samples[start : start + size]))
