@@ -23,7 +23,7 @@ $(READY): pyproject.toml
 	@test -n "$(PYTHON)" || { echo "soundscene needs Python 3.11, 3.12 or 3.13; make setup PYTHON=/path/to/python" >&2; exit 1; }
 	@test -x $(BIN)/python || "$(PYTHON)" -m venv .venv || { rm -rf .venv; \
 		echo "$(PYTHON) cannot make a virtual environment (Debian: apt-get install python3-venv)" >&2; exit 1; }
-	@echo "Installing soundscene and its dependencies into .venv (about 3 minutes the first time) ..."
+	@echo "Installing soundscene and its dependencies into .venv (about 2 minutes the first time) ..."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $(READY)
 
