@@ -7,6 +7,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from soundscene._litert import make_interpreter
 from soundscene.errors import BundleError, SettingsError
 from soundscene.settings import FrontEndSettings
 
@@ -44,14 +45,10 @@ class Network:
     """
 
     def __init__(self, name: str, content: bytes, input_shape: tuple[int, int, int], label_count: int) -> None:
-        # The import waits until here so that `import soundscene` stays instant.
-        from ai_edge_litert.interpreter import Interpreter  # noqa: PLC0415
-
         self.name = name
         self._shape = input_shape
         try:
-            self._interpreter = Interpreter(model_content=content, num_threads=1)
-            self._interpreter.allocate_tensors()
+            self._interpreter = make_interpreter(content)
         except (ValueError, RuntimeError) as error:
             raise BundleError(f"network {name!r} is not a readable LiteRT model: {error}; export it again") from error
         self._input = self._tensor("input", self._interpreter.get_input_details(), (1, *input_shape))
