@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from soundscene.frontend import Standardisation
 
 from soundscene.bundle import Bundle, write_bundle
+from soundscene.frontend import Standardisation
 from soundscene.fusion import FusionSettings
 from soundscene.settings import NETWORK_NAMES, FrontEndSettings
 
