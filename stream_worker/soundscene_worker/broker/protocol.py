@@ -22,6 +22,10 @@ class TopicPartition(NamedTuple):
     topic: str
     partition: int
 
+    def __str__(self) -> str:
+        """Return it as messages name it: `audio.chunks[3]`."""
+        return f"{self.topic}[{self.partition}]"
+
 
 @dataclass(frozen=True, slots=True)
 class Record:
@@ -143,7 +147,7 @@ class Consumer(Protocol):
         """
 
     def seek(self, partition: TopicPartition, offset: int) -> None:
-        """Go on at `offset` with the next poll. Does not block."""
+        """Go on at `offset` with the next poll; nothing happens to a partition that is gone. Does not block."""
 
     def pause(self, partitions: Iterable[TopicPartition]) -> None:
         """Return no records of these until resumed; membership goes on. Does not block."""

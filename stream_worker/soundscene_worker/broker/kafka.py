@@ -1,0 +1,383 @@
+"""The protocols of `protocol.py` on a real Kafka cluster. The only file that knows kafka-python."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Self
+
+from typing_extensions import override
+
+from soundscene.errors import MissingExtraError
+from soundscene_worker.broker.connection import ConsumerTuning, KafkaConnection, ProducerTuning
+from soundscene_worker.broker.errors import BrokerUnreachable, CommitRefused, DeliveryFailed, TopicMissing
+from soundscene_worker.broker.protocol import Admin, Cluster, Commit, Consumer, Polled, Producer, Record, TopicPartition
+from soundscene_worker.broker.rebalance import Change, Membership
+from soundscene_worker.broker.translation import WAYS_OUT, overheard, translate
+
+try:
+    import crc32c  # noqa: F401 - kafka-python takes it when it is there; without it a record costs 20 times the CPU
+    import kafka
+    from kafka import errors as kafka_errors
+    from kafka.admin import NewTopic
+    from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
+    from kafka.coordinator.assignors.range import RangePartitionAssignor
+except ImportError as error:
+    raise MissingExtraError(f"{error.name} is not installed: pip install 'soundscene[worker]'") from error
+
+__all__ = ["KafkaAdmin", "KafkaCluster", "KafkaConsumer", "KafkaProducer"]
+
+_ASSIGNORS: Final = {"cooperative-sticky": CooperativeStickyAssignor, "range": RangePartitionAssignor}
+_CLOSE_SECONDS: Final = 5.0  # leaving a group is a courtesy: the session timeout does it otherwise
+
+
+@contextlib.contextmanager
+def _translated(doing: str) -> Iterator[None]:
+    try:
+        yield
+    except kafka_errors.KafkaError as error:
+        raise translate(error, doing) from error
+
+
+class KafkaConsumer(Consumer):
+    """A group member; see `protocol.Consumer`.
+
+    The library calls its rebalance listener on its own thread, where nothing may block. So the listener only writes
+    down what happened and holds new partitions back; the next poll reports them, and the one after opens them.
+    """
+
+    def __init__(self, client: Any, request_timeout_seconds: float) -> None:
+        self._client = client
+        self._timeout_ms = round(1000 * request_timeout_seconds)
+        self._membership = Membership()
+        self._held_back: frozenset[TopicPartition] = frozenset()
+        self._paused: set[TopicPartition] = set()
+        self._next_offsets: dict[TopicPartition, int] = {}
+        self._closed = False
+
+    def subscribe(self, topics: Iterable[str]) -> None:
+        """Join the group with the next poll."""
+        self._client.subscribe(list(topics), listener=_Listener(self._client, self._membership))
+
+    @override
+    def poll(self, timeout_seconds: float, max_records: int | None = None) -> Polled:
+        self._open_held_back()
+        with _translated("polling"):
+            batches = self._client.poll(round(1000 * timeout_seconds), max_records)
+        change = self._take_over_changes()
+        # Records of a partition that has just changed hands were read before the change: the library starts it anew.
+        current = self.assignment() - change.assigned
+        records = tuple(_record(r) for p, batch in batches.items() if _ours(p) in current for r in batch)
+        self._next_offsets.update({record.topic_partition: record.offset + 1 for record in records})
+        return Polled(records, *change)
+
+    @override
+    def assignment(self) -> frozenset[TopicPartition]:
+        return self._membership.owned
+
+    @override
+    def committed(self, partition: TopicPartition) -> Commit | None:
+        with _translated(f"asking for the commit of {partition}"):
+            found = self._client.committed(_theirs(partition), metadata=True, timeout_ms=self._timeout_ms)
+        return None if found is None else Commit(found.offset, found.metadata or "")
+
+    @override
+    def position(self, partition: TopicPartition) -> int:
+        if partition not in self._next_offsets:
+            self._next_offsets[partition] = self._ask_position(partition, self._timeout_ms)
+        return self._next_offsets[partition]
+
+    @override
+    def commit(self, commits: Mapping[TopicPartition, Commit]) -> None:
+        gone = self._membership.disputed(commits)
+        if gone:
+            raise CommitRefused(
+                f"{', '.join(map(str, gone))} no longer belongs to this member; {WAYS_OUT[CommitRefused]}"
+            )
+        offsets = {_theirs(p): kafka.OffsetAndMetadata(c.offset, c.metadata, -1) for p, c in commits.items()}
+        with _translated(f"committing {', '.join(map(str, commits))}"):
+            self._client.commit(offsets, timeout_ms=self._timeout_ms)
+
+    @override
+    def seek(self, partition: TopicPartition, offset: int) -> None:
+        if not self._membership.disputed([partition]):
+            self._client.seek(_theirs(partition), offset)
+            self._next_offsets[partition] = offset
+
+    @override
+    def pause(self, partitions: Iterable[TopicPartition]) -> None:
+        chosen = self.assignment().intersection(partitions)
+        self._paused |= chosen
+        self._client.pause(*map(_theirs, chosen))
+
+    @override
+    def resume(self, partitions: Iterable[TopicPartition]) -> None:
+        chosen = self.assignment().intersection(partitions)
+        self._paused -= chosen
+        self._client.resume(*map(_theirs, chosen - self._held_back))
+
+    @override
+    def lag(self) -> dict[TopicPartition, int]:
+        lags = {}
+        for partition in self.assignment():
+            with contextlib.suppress(kafka_errors.KafkaError):  # not known yet, or no longer ours
+                end = self._client.highwater(_theirs(partition))
+                if end is not None:
+                    at = self._next_offsets.get(partition)
+                    lags[partition] = max(0, end - (self._ask_position(partition, 0) if at is None else at))
+        return lags
+
+    @override
+    def end_offsets(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
+        with _translated("asking for end offsets"):
+            ends = self._client.end_offsets([*map(_theirs, partitions)], timeout_ms=self._timeout_ms)
+        return {_ours(p): end for p, end in ends.items()}
+
+    @override
+    def reachable(self) -> bool:
+        return bool(self._client.metrics()["consumer-metrics"]["connection-count"] > 0)
+
+    @override
+    def close(self) -> None:
+        if not self._closed:
+            self._closed = True
+            with contextlib.suppress(kafka_errors.KafkaError):
+                self._client.close(autocommit=False, timeout_ms=round(1000 * _CLOSE_SECONDS))
+
+    def _ask_position(self, partition: TopicPartition, timeout_ms: int) -> int:
+        with _translated(f"asking where to go on in {partition}"):
+            at = self._client.position(_theirs(partition), timeout_ms=timeout_ms)
+        if at is None:
+            raise BrokerUnreachable(f"the broker did not say where to go on in {partition}")
+        return int(at)
+
+    def _open_held_back(self) -> None:
+        disputed = self._membership.disputed(self._held_back)
+        self._client.resume(*map(_theirs, self._held_back - self._paused - set(disputed)))
+        self._held_back = frozenset()
+
+    def _take_over_changes(self) -> Change:
+        change = self._membership.tell()
+        changed = change.assigned | change.revoked | change.lost
+        self._held_back = change.assigned
+        self._paused -= changed
+        self._next_offsets = {p: at for p, at in self._next_offsets.items() if p not in changed}
+        return change
+
+
+class _Listener(kafka.ConsumerRebalanceListener):  # type: ignore[misc]  # the library ships no types
+    """Writes down what the group decided. Runs on the library's own thread: must not block."""
+
+    def __init__(self, client: Any, membership: Membership) -> None:
+        self._client = client
+        self._membership = membership
+
+    @override
+    def on_partitions_assigned(self, assigned: Any) -> None:
+        self._client.pause(*assigned)  # opened again once the caller knows of them
+        self._membership.note("assigned", map(_ours, assigned))
+
+    @override
+    def on_partitions_revoked(self, revoked: Any) -> None:
+        self._membership.note("revoked", map(_ours, revoked))
+
+    @override
+    def on_partitions_lost(self, lost: Any) -> None:
+        self._membership.note("lost", map(_ours, lost))
+
+
+class KafkaProducer(Producer):
+    """See `protocol.Producer`."""
+
+    def __init__(self, client: Any, servers_text: str) -> None:
+        self._client = client
+        self._servers_text = servers_text
+        self._lock = threading.Lock()
+        self._failures: list[Exception] = []  # filled on the library's thread
+        self._closed = False
+
+    @override
+    def send(
+        self,
+        topic: str,
+        key: bytes | None,
+        value: bytes | None,
+        headers: Iterable[tuple[str, bytes]] = (),
+        *,
+        timestamp_ms: int | None = None,
+        partition: int | None = None,
+    ) -> None:
+        with _translated(f"sending to topic {topic!r} at {self._servers_text}"):
+            future = self._client.send(
+                topic, value=value, key=key, headers=list(headers), timestamp_ms=timestamp_ms, partition=partition
+            )
+            future.add_errback(self._failed)
+
+    @override
+    def flush(self, timeout_seconds: float) -> None:
+        late = None
+        try:
+            self._client.flush(timeout_seconds)
+        except kafka_errors.KafkaTimeoutError as error:
+            late = error
+        with self._lock:
+            failures, self._failures = self._failures, []
+        if late is not None:
+            failures.append(late)
+        if failures:
+            reason = translate(failures[0], f"{len(failures)} or more records were not acknowledged")
+            raise DeliveryFailed(str(reason)) from failures[0]
+
+    @override
+    def close(self, timeout_seconds: float = 5.0) -> None:
+        if not self._closed:
+            self._closed = True
+            with contextlib.suppress(kafka_errors.KafkaError):
+                self._client.close(timeout_seconds)
+
+    def _failed(self, error: Exception) -> None:
+        with self._lock:
+            self._failures.append(error)
+
+
+class KafkaAdmin(Admin):
+    """See `protocol.Admin`."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+
+    @override
+    def topics(self) -> dict[str, int]:
+        with _translated("asking for the topics"):
+            return {topic["name"]: len(topic["partitions"]) for topic in self._client.describe_topics()}
+
+    @override
+    def ensure_topics(self, partitions: Mapping[str, int]) -> None:
+        missing = {name: count for name, count in partitions.items() if name not in self.topics()}
+        if not missing:
+            return
+        with _translated(f"creating topics {', '.join(missing)}"):
+            default_replication = -1
+            wanted = [NewTopic(name, count, default_replication) for name, count in missing.items()]
+            with contextlib.suppress(kafka_errors.TopicAlreadyExistsError):  # somebody else was quicker
+                self._client.create_topics(wanted)
+            self._client.wait_for_topics(list(missing))
+
+    @override
+    def close(self) -> None:
+        with contextlib.suppress(kafka_errors.KafkaError):
+            self._client.close()
+
+
+@dataclass(slots=True)
+class KafkaCluster(Cluster):
+    """See `protocol.Cluster`. Closes on exit what it has made.
+
+    Parameters
+    ----------
+    connection : KafkaConnection
+        Where the brokers are.
+    consuming, producing
+        How members and producers behave.
+    """
+
+    connection: KafkaConnection
+    consuming: ConsumerTuning = field(default_factory=ConsumerTuning)
+    producing: ProducerTuning = field(default_factory=ProducerTuning)
+    _made: list[Callable[[], None]] = field(default_factory=list)
+
+    @override
+    def consumer(self, group_id: str, topics: Iterable[str]) -> KafkaConsumer:
+        topics = list(topics)
+        client = self._connect(
+            kafka.KafkaConsumer,
+            **self.consuming.client_settings(),
+            group_id=group_id,
+            partition_assignment_strategy=[_ASSIGNORS[self.consuming.assignor]],
+        )
+        consumer = KafkaConsumer(client, self.connection.request_timeout_seconds)
+        self._made.append(consumer.close)
+        for topic in topics:
+            self._partitions(client, topic)
+        consumer.subscribe(topics)
+        return consumer
+
+    @override
+    def producer(self) -> KafkaProducer:
+        client = self._connect(kafka.KafkaProducer, **self.producing.client_settings())
+        producer = KafkaProducer(client, self.connection.servers_text)
+        self._made.append(producer.close)
+        return producer
+
+    @override
+    def admin(self) -> KafkaAdmin:
+        admin = KafkaAdmin(self._connect(kafka.KafkaAdminClient))
+        self._made.append(admin.close)
+        return admin
+
+    @override
+    def read_to_end(self, topic: str) -> Iterator[Record]:
+        client = self._connect(kafka.KafkaConsumer, **self.consuming.client_settings(member=False))
+        try:
+            partitions = [kafka.TopicPartition(topic, p) for p in self._partitions(client, topic)]
+            yield from _read_to_end(client, partitions, self.connection.request_timeout_seconds)
+        finally:
+            client.close(autocommit=False)
+
+    @override
+    def __enter__(self) -> Self:
+        return self
+
+    @override
+    def __exit__(self, *_: object) -> None:
+        while self._made:
+            self._made.pop()()
+
+    def _partitions(self, client: Any, topic: str) -> list[int]:
+        with _translated(f"looking for topic {topic!r} at {self.connection.servers_text}"):
+            found = client.partitions_for_topic(topic)
+        if not found:
+            raise TopicMissing(
+                f"there is no topic {topic!r} at {self.connection.servers_text}; {WAYS_OUT[TopicMissing]}"
+            )
+        return sorted(found)
+
+    def _connect(self, client: Callable[..., Any], **settings: Any) -> Any:
+        where = self.connection
+        with overheard() as causes:
+            try:
+                return client(**where.client_settings(), **settings)
+            except (kafka_errors.KafkaError, OSError) as error:
+                doing = f"no connection to Kafka at {where.servers_text} within {where.connect_timeout_seconds:g} s"
+                raise translate(next(reversed(causes), error), doing) from error
+
+
+def _read_to_end(client: Any, partitions: list[Any], patience_seconds: float) -> Iterator[Record]:
+    """Yield the records of `partitions` from their beginnings to where they end now."""
+    with _translated("reading a topic"):
+        client.assign(partitions)
+        client.seek_to_beginning(*partitions)
+        ends = client.end_offsets(partitions)
+        open_ends = {p: end for p, end in ends.items() if client.position(p) < end}
+        while open_ends:
+            batches = client.poll(round(1000 * patience_seconds))
+            if not batches:
+                raise BrokerUnreachable(f"nothing came for {patience_seconds:g} s; {WAYS_OUT[BrokerUnreachable]}")
+            for partition, batch in batches.items():
+                yield from (_record(record) for record in batch if record.offset < ends[partition])
+            open_ends = {p: end for p, end in open_ends.items() if client.position(p) < end}
+
+
+def _record(theirs: Any) -> Record:
+    headers = tuple((name, b"" if value is None else value) for name, value in theirs.headers or ())
+    return Record(theirs.topic, theirs.partition, theirs.offset, theirs.timestamp, theirs.key, theirs.value, headers)
+
+
+def _ours(partition: Any) -> TopicPartition:
+    return TopicPartition(partition.topic, partition.partition)
+
+
+def _theirs(partition: TopicPartition) -> Any:
+    return kafka.TopicPartition(*partition)
