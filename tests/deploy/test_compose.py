@@ -33,9 +33,7 @@ def compose_command() -> list[str]:
         installed = shutil.which(command[0]) is not None
         if installed and subprocess.run([*command, "version"], capture_output=True, check=False).returncode == 0:
             return command
-    return unavailable(
-        "`docker compose` is not installed, nor `docker-compose` (Debian: apt-get install docker-compose)"
-    )
+    return unavailable("`docker compose` is not installed (Debian: apt-get install docker-compose)")
 
 
 def test_compose_accepts_the_file(compose_command: list[str], tmp_path: Path) -> None:
