@@ -3,18 +3,46 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from soundscene.bundle import Bundle, write_bundle
 from soundscene.frontend import Standardisation
 from soundscene.fusion import FusionSettings
 from soundscene.settings import NETWORK_NAMES, FrontEndSettings
 
+pytest_plugins = ["scripts.pytest_services"]
+
 REPOSITORY = Path(__file__).parents[1]
+GOLDEN = REPOSITORY / "tests" / "golden"
 TINY_NETWORKS = REPOSITORY / "tests" / "golden" / "tiny_networks"
+
+Arrays = Mapping[str, NDArray[np.float32]]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--update-golden", action="store_true", help="rewrite the arrays in tests/golden with today's")
+
+
+@pytest.fixture(scope="session")
+def golden(request: pytest.FixtureRequest) -> Callable[[str, Arrays], Arrays]:
+    """Function of a name and today's arrays that returns the stored ones, rewritten first under --update-golden."""
+
+    def stored(name: str, arrays: Arrays) -> Arrays:
+        path = GOLDEN / f"{name}.npz"
+        if request.config.getoption("--update-golden"):
+            np.savez_compressed(path, allow_pickle=False, **arrays)
+        if not path.is_file():
+            pytest.fail(f"no {path.relative_to(REPOSITORY)}: write it once with `pytest --update-golden`")
+        with np.load(path) as archive:
+            return dict(archive)
+
+    return stored
 
 
 def read_tiny_networks() -> dict[str, bytes]:

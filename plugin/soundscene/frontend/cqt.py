@@ -144,7 +144,7 @@ def _bins_by_halvings(settings: FrontEndSettings) -> list[tuple[int, slice]]:
     """Return bins by how often the rate is halved before they are analysed, high bins first."""
     limit_hz = _MAX_BAND_TO_NYQUIST * settings.sample_rate_hz / 2
     halvings = np.floor(np.log2(limit_hz / centre_frequencies_hz(settings))).astype(int)
-    halvings = np.clip(halvings, 0, _exact_halvings(settings, int(halvings[0])))
+    halvings = np.clip(halvings, 0, _exact_halvings(settings, max(0, int(halvings[0]))))
     found = []
     for value in sorted(set(halvings.tolist())):
         bins = np.flatnonzero(halvings == value)

@@ -148,6 +148,8 @@ def usable_samples(samples: Array, length_samples: int | None = None) -> Array:
         wanted = "n" if length_samples is None else length_samples
         raise AudioError(f"expected mono samples of shape ({wanted},), got {np.shape(samples)}")
     # One pass without a temporary array: the energy is finite exactly when every sample is (and none is absurd).
-    if not np.isfinite(np.dot(usable, usable)):
+    with np.errstate(over="ignore", invalid="ignore"):
+        energy = np.dot(usable, usable)
+    if not np.isfinite(energy):
         raise AudioError("samples must be finite numbers with full scale 1.0; found NaN, infinity or absurd values")
     return usable
