@@ -130,6 +130,10 @@ class PartitionState:
         offset, clock_ms = min(needs, default=(self.position, self._clock_ms))
         return CommitPoint(offset, max(self.position, self.start.done_below), clock_ms)
 
+    def session_keys(self) -> tuple[SessionKey, ...]:
+        """Return the open sessions."""
+        return tuple(self._tracks)
+
     def devices(self) -> set[str]:
         """Return the devices that have an open session."""
         return {key.device for key in self._tracks}

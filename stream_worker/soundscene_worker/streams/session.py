@@ -42,6 +42,8 @@ class ReadyWindow:
         Capture time of its first sample.
     predecessors : tuple of int
         Indices of earlier windows that its smoothed verdict averages, by the time it became complete.
+    oldest_useful : int
+        Lowest index that a later window of the session may still average.
     calibration_db : float or None
         dB SPL at digital full scale.
     publish : bool
@@ -52,6 +54,7 @@ class ReadyWindow:
     window: Window
     start: datetime
     predecessors: tuple[int, ...]
+    oldest_useful: int
     calibration_db: float | None
     publish: bool
 
@@ -91,7 +94,8 @@ class SessionTrack:
             return push, []
         end = chunk.first_sample + len(chunk.samples)
         self._heard.append(_Heard(chunk.first_sample, end, offset, clock_before_ms, chunk.capture_time))
-        ready = [self._ready(window, chunk.calibration_db, publish) for window in push.windows]
+        oldest_useful = min([self._keep_index(), *(self._first_averaged(window.index) for window in push.windows)])
+        ready = [self._ready(window, oldest_useful, chunk.calibration_db, publish) for window in push.windows]
         self._forget()
         return push, ready
 
@@ -118,11 +122,25 @@ class SessionTrack:
         oldest = min(self._heard, key=lambda heard: heard.offset)
         return oldest.offset, oldest.clock_before_ms
 
-    def _ready(self, window: Window, calibration_db: float | None, publish: bool) -> ReadyWindow:
-        span = range(window.index - self.policy.smoothing_windows + 1, window.index)
+    def _ready(self, window: Window, oldest_useful: int, calibration_db: float | None, publish: bool) -> ReadyWindow:
+        span = range(self._first_averaged(window.index), window.index)
         predecessors = tuple(index for index in span if index in self._recent)
         self._recent.add(window.index)
-        return ReadyWindow(self.key, window, self._start_time(window), predecessors, calibration_db, publish)
+        return ReadyWindow(
+            key=self.key,
+            window=window,
+            start=self._start_time(window),
+            predecessors=predecessors,
+            oldest_useful=oldest_useful,
+            calibration_db=calibration_db,
+            publish=publish,
+        )
+
+    def _first_averaged(self, index: int) -> int:
+        return max(0, index - self.policy.smoothing_windows + 1)
+
+    def _keep_index(self) -> int:
+        return self._first_averaged(self.assembler.lowest_open_index)
 
     def _start_time(self, window: Window) -> datetime:
         at = window.source_first_sample
@@ -131,7 +149,7 @@ class SessionTrack:
 
     def _forget(self) -> None:
         """Let go of what neither an open window nor the smoothing before it needs."""
-        keep_index = max(0, self.assembler.lowest_open_index - self.policy.smoothing_windows + 1)
+        keep_index = self._keep_index()
         keep_from = self.assembler.grid.span(keep_index)[0]
         self._heard = [heard for heard in self._heard if heard.end > keep_from]
         self._recent = {index for index in self._recent if index >= keep_index}

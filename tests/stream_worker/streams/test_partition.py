@@ -14,7 +14,7 @@ from soundscene.settings import FrontEndSettings
 from soundscene_worker.messages.chunk import AudioChunk
 from soundscene_worker.streams.partition import CommitPoint, PartitionState
 from soundscene_worker.streams.policy import StreamPolicy
-from soundscene_worker.streams.session import ReadyWindow
+from soundscene_worker.streams.session import ReadyWindow, SessionKey
 
 RATE_HZ = 1_000
 SMALL = FrontEndSettings(
@@ -99,7 +99,7 @@ def run(log: list[Sent], start: CommitPoint, stop: int) -> tuple[list[tuple[obje
 @settings(max_examples=400)
 @given(log=logs(), data=st.data())
 def test_crashes_leave_no_trace_in_the_set_of_predictions(log: list[Sent], data: st.DataObject) -> None:
-    """Whatever is committed before whichever crash, the results are those of an undisturbed run, each with one value."""
+    """Whatever is committed before whichever crash, the results are those of an undisturbed run."""
     whole, _ = run(log, START, len(log))
     assert len(set(whole)) == len(whole)
     start, published = START, set()
@@ -112,6 +112,18 @@ def test_crashes_leave_no_trace_in_the_set_of_predictions(log: list[Sent], data:
             start = CommitPoint.parse(kept.offset, kept.metadata)
     results, _ = run(log, start, len(log))
     assert published | set(results) == set(whole)
+
+
+def test_no_window_averages_what_was_declared_useless() -> None:
+    """A scorer that forgets below `oldest_useful` never lacks a predecessor."""
+    for smoothing in (1, 2, 3, 5):
+        state = PartitionState(StreamPolicy(SMALL, smoothing_windows=smoothing, hold_back_seconds=0.05), START)
+        kept: set[int] = set()
+        for offset, first in enumerate(range(0, 900, 90)):
+            for ready in state.take(offset, 0, Sent("a", "1", first, 90, 0).chunk()).windows:
+                assert kept.issuperset(ready.predecessors)
+                assert len(ready.predecessors) == min(smoothing - 1, ready.window.index)
+                kept = {index for index in kept | {ready.window.index} if index >= ready.oldest_useful}
 
 
 @settings(max_examples=100)
@@ -186,7 +198,7 @@ def test_lost_sound_is_told_apart_by_cause() -> None:
 def test_a_restart_of_the_sensor_mixes_no_sound() -> None:
     """Sessions of a device have windows of their own, and only a few stay open."""
     state = PartitionState(POLICY, START)
-    closed = []
+    closed: list[SessionKey] = []
     for n in range(POLICY.sessions_per_device + 2):
         closed += state.take(n, 0, Sent("a", str(n), 0, 30, 0).chunk()).closed
     assert [key.session for key in closed] == ["0", "1"]

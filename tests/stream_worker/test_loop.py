@@ -1,0 +1,232 @@
+"""Chunks in, predictions out: live equals offline, and no fault leaves a trace in the set of predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from prometheus_client import CollectorRegistry
+
+from soundscene.bundle import Bundle
+from soundscene.classifier import SceneClassifier
+from soundscene.synthesis import SCENE_NAMES, synthesise
+from soundscene.windows import WindowGrid
+from soundscene_worker.broker.memory import MemoryCluster, MemoryConsumer
+from soundscene_worker.logs import EventLog
+from soundscene_worker.loop import LoopSettings, Worker
+from soundscene_worker.messages.chunk import ChunkHeader, ChunkLimits, encode_chunk
+from soundscene_worker.messages.dead_letter import DeadLetterOffice, DeadLetterPolicy
+from soundscene_worker.messages.prediction import ScenePrediction, decode_prediction
+from soundscene_worker.metrics import WorkerMetrics
+from soundscene_worker.scoring import SceneScorer
+from soundscene_worker.streams.policy import StreamPolicy
+
+EPOCH = datetime(2026, 5, 1, tzinfo=UTC)
+CHUNKS, PREDICTIONS, DEAD_LETTERS = "audio.chunks", "scene.predictions", "audio.dead-letters"
+SECONDS = 14
+
+
+@dataclass(frozen=True)
+class Sensor:
+    device: str
+    rate_hz: int
+    samples: NDArray[np.float32]
+
+    def header(self, first: int, count: int) -> ChunkHeader:
+        return ChunkHeader(
+            device=self.device,
+            session="s1",
+            sequence=first,
+            first_sample=first,
+            sample_count=count,
+            sample_rate_hz=self.rate_hz,
+            channels=1,
+            encoding="pcm_f32le",
+            capture_time=EPOCH + timedelta(seconds=first / self.rate_hz),
+        )
+
+
+@pytest.fixture(scope="session")
+def sensors() -> list[Sensor]:
+    rates = {"a": 44_100, "b": 44_100, "c": 48_000}
+    return [
+        Sensor(device, rate, synthesise(SCENE_NAMES[i], SECONDS, rate, np.random.default_rng(i)))
+        for i, (device, rate) in enumerate(rates.items())
+    ]
+
+
+@pytest.fixture(scope="session")
+def classifier(tiny_bundle: Bundle) -> SceneClassifier:
+    return SceneClassifier(tiny_bundle)
+
+
+@pytest.fixture
+def cluster(sensors: list[Sensor]) -> Iterator[MemoryCluster]:
+    """A log that holds the sound of all sensors, in chunks of a second, interleaved."""
+    with MemoryCluster() as cluster:
+        cluster.admin().ensure_topics({CHUNKS: 2, PREDICTIONS: 1, DEAD_LETTERS: 1})
+        producer = cluster.producer()
+        for second in range(SECONDS):
+            for sensor in sensors:
+                first = second * sensor.rate_hz
+                header = sensor.header(first, sensor.rate_hz)
+                record = encode_chunk(header, sensor.samples[first : first + sensor.rate_hz])
+                producer.send(CHUNKS, *record, timestamp_ms=1000 * second)
+        yield cluster
+
+
+Start = Callable[[], Worker]
+
+
+@pytest.fixture
+def start(cluster: MemoryCluster, classifier: SceneClassifier) -> Start:
+    """Function that starts another worker of the group."""
+    bundle = classifier.bundle
+    policy = StreamPolicy(bundle.front_end, bundle.fusion.smoothing_windows)
+    settings = LoopSettings(
+        PREDICTIONS, DEAD_LETTERS, ChunkLimits(), policy, poll_seconds=0.0, poll_records=5, commit_interval_seconds=0.0
+    )
+
+    def make() -> Worker:
+        return Worker(
+            settings=settings,
+            consumer=cluster.consumer("g", [CHUNKS]),
+            producer=cluster.producer(),
+            scorer=SceneScorer(classifier),
+            dead_letters=DeadLetterOffice(DeadLetterPolicy()),
+            metrics=WorkerMetrics(CollectorRegistry()),
+            log=EventLog(),
+        )
+
+    return make
+
+
+def published(cluster: MemoryCluster) -> list[ScenePrediction]:
+    return [decode_prediction(record.value or b"") for record in cluster.read_to_end(PREDICTIONS)]
+
+
+def without_latency(prediction: ScenePrediction) -> ScenePrediction:
+    rounded = {label: round(score, 5) for label, score in prediction.scores.items()}
+    return replace(
+        prediction,
+        latency_seconds={},
+        scores=rounded,
+        score=round(prediction.score, 5),
+        smoothed_score=round(prediction.smoothed_score, 5),
+        level_dbfs=round(prediction.level_dbfs, 4),
+    )
+
+
+def run_to_the_end(worker: Worker, turns: int = 40) -> None:
+    for _ in range(turns):
+        worker.turn()
+
+
+@pytest.fixture
+def undisturbed(cluster: MemoryCluster, start: Start) -> set[str]:
+    """The predictions of a run without faults, as text; their topic is empty again."""
+    run_to_the_end(start())
+    results = {str(without_latency(p)) for p in published(cluster)}
+    fresh = cluster.topics[PREDICTIONS][0]
+    fresh.records.clear()
+    cluster.groups.clear()
+    return results
+
+
+def test_live_equals_offline(
+    cluster: MemoryCluster, start: Start, sensors: list[Sensor], classifier: SceneClassifier
+) -> None:
+    """What the topic holds is what the classifier says of the whole recordings, window by window."""
+    run_to_the_end(start())
+    live = {(p.device, p.first_sample): p for p in published(cluster)}
+    front_end = classifier.bundle.front_end
+    expected = 0
+    for sensor in sensors:
+        grid = WindowGrid(sensor.rate_hz, front_end)
+        for index in range(grid.count(len(sensor.samples))):
+            first, end = grid.span(index)
+            verdict = classifier.classify(grid.window(index, sensor.samples[first:end]))
+            prediction = live[sensor.device, verdict.first_sample]
+            expected += 1
+            assert prediction.scene == verdict.scene
+            assert prediction.level_dbfs == pytest.approx(verdict.level_dbfs, abs=1e-6)
+            np.testing.assert_allclose(list(prediction.scores.values()), verdict.scores, atol=1e-5)
+            assert prediction.start == EPOCH + timedelta(seconds=first / sensor.rate_hz)
+    assert len(live) == expected == 3 * 4
+
+
+@pytest.mark.parametrize("turns", [1, 2, 3, 5, 7, 8])
+def test_a_killed_worker_leaves_no_trace(
+    cluster: MemoryCluster, start: Start, undisturbed: set[str], turns: int
+) -> None:
+    """Workers that die after any number of turns, one after another, give the results of one that never died."""
+    for _ in range(3):
+        worker = start()
+        run_to_the_end(worker, turns)
+        assert isinstance(worker.consumer, MemoryConsumer)
+        cluster.crash(worker.consumer)
+    run_to_the_end(start())
+    assert {str(without_latency(p)) for p in published(cluster)} == undisturbed
+
+
+@pytest.mark.parametrize("fault", ["refuse_next_commit", "fail_next_delivery", "expire", "outage"])
+@pytest.mark.parametrize("at", [2, 4, 6])
+def test_a_fault_of_the_broker_leaves_no_trace(
+    cluster: MemoryCluster, start: Start, undisturbed: set[str], fault: str, at: int
+) -> None:
+    """Refused commits, lost records, expulsion from the group and outages cost time and nothing else."""
+    worker = start()
+    run_to_the_end(worker, at)
+    if fault == "expire":
+        assert isinstance(worker.consumer, MemoryConsumer)
+        cluster.expire(worker.consumer)
+    elif fault == "outage":
+        cluster.outage()
+        run_to_the_end(worker, 2)
+        cluster.outage(False)
+    else:
+        getattr(cluster, fault)()
+    run_to_the_end(worker)
+    assert {str(without_latency(p)) for p in published(cluster)} == undisturbed
+
+
+def test_workers_that_join_and_leave_share_the_work(
+    cluster: MemoryCluster, start: Start, undisturbed: set[str]
+) -> None:
+    """Partitions move between workers, and every window comes out."""
+    first = start()
+    run_to_the_end(first, 3)
+    second = start()
+    for _ in range(4):
+        first.turn()
+        second.turn()
+    second.consumer.close()
+    run_to_the_end(first)
+    assert {str(without_latency(p)) for p in published(cluster)} == undisturbed
+
+
+def test_a_bad_record_costs_nothing_but_itself(cluster: MemoryCluster, start: Start, undisturbed: set[str]) -> None:
+    """It is counted and reported with its origin, without its payload, and everything else goes on."""
+    cluster.producer().send(CHUNKS, b"a", b"not sound", [("ce_type", b"nonsense")])
+    worker = start()
+    run_to_the_end(worker)
+    letters = list(cluster.read_to_end(DEAD_LETTERS))
+    assert len(letters) == 1
+    assert not letters[0].value
+    assert {str(without_latency(p)) for p in published(cluster)} == undisturbed
+
+
+def test_a_stopped_worker_has_committed(cluster: MemoryCluster, start: Start) -> None:
+    """After a clean stop nothing is published twice."""
+    worker = start()
+    run_to_the_end(worker)
+    worker.stop()
+    worker.run()
+    before = len(published(cluster))
+    worker.consumer.close()
+    run_to_the_end(start())
+    assert len(published(cluster)) == before
