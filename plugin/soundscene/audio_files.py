@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -24,8 +25,17 @@ MIN_SAMPLE_RATE_HZ: Final = 4_000
 MAX_SAMPLE_RATE_HZ: Final = 768_000
 """Slower is no sound of a place, faster no sound card: a header that says so is wrong, and would fill the memory."""
 
-_BLOCK_VALUES: Final = 1 << 18
-"""Samples times channels held at a time: 1 MiB, whatever the header promises."""
+_BLOCK_VALUES: Final = 1 << 15
+"""Samples times channels held at a time, whatever the header promises; a file that breaks off loses less than that."""
+
+_SHORTENED: Final = re.compile(r"^\s*(?:data|SSND|Data Size)\s*: (\d+) \(should be (\d+)\)", re.MULTILINE)
+"""In libsndfile's log: the bytes of sound that the header promises, and those that there are."""
+
+_PLACEHOLDER_BYTES: Final = 0x7FFF_0000
+"""Sizes from here on are what programs write that do not know the length yet; they promise nothing."""
+
+_UNKNOWN_SAMPLES: Final = (1 << 63) - 1
+"""What libsndfile says of a FLAC stream whose header leaves the length open."""
 
 _EARLY_END_SECONDS: Final = 0.25
 """Compressed formats may promise a few frames of padding more than they hold; this much more is a truncated file."""
@@ -54,7 +64,7 @@ class AudioFile:
         self.path = Path(path)
         self.sample_count = 0
         self._file = self._open()
-        self._promised_samples = int(self._file.frames)
+        self._promised_samples = _promised_samples(self._file)
         try:
             self._check_header()
         except AudioError:
@@ -79,13 +89,13 @@ class AudioFile:
 
     @property
     def defect(self) -> str | None:
-        """What is wrong with a file that has been read and ends before its header says."""
-        missing_seconds = self._promised_samples / self.sample_rate_hz - self.duration_seconds
-        if missing_seconds <= _EARLY_END_SECONDS:
+        """What is wrong with a file that has been read to its end; None when it is sound."""
+        promised_seconds = self._promised_samples / self.sample_rate_hz
+        if promised_seconds - self.duration_seconds <= _EARLY_END_SECONDS:
             return None
         return (
-            f"{self.path}: truncated, holds {self.duration_seconds:.2f} s "
-            f"of the {self._promised_samples / self.sample_rate_hz:.2f} s its header promises"
+            f"{self.path}: truncated or damaged, only {self.duration_seconds:.2f} s "
+            f"of the {promised_seconds:.2f} s its header promises could be read"
         )
 
     def blocks(self) -> Iterator[Samples]:
@@ -146,11 +156,15 @@ class AudioFile:
         try:
             if not self.path.stat().st_size:
                 raise AudioError(f"{self.path}: empty")
-            return soundfile.SoundFile(self.path)
+            file = soundfile.SoundFile(self.path)
         except soundfile.LibsndfileError as error:
             raise AudioError(f"{self.path}: not an audio file ({_first_line(error.error_string)})") from error
         except (OSError, TypeError, ValueError) as error:  # no permission; a raw format that names no rate
             raise AudioError(f"{self.path}: cannot be read ({_first_line(str(error))})") from error
+
+        # soundfile seeks after every read where it can; in a damaged FLAC that fails, and loses the sound just read.
+        file.seekable = lambda: False
+        return file
 
     def _check_header(self) -> None:
         if not MIN_SAMPLE_RATE_HZ <= self.sample_rate_hz <= MAX_SAMPLE_RATE_HZ:
@@ -193,6 +207,17 @@ def extend(samples: Samples, length_samples: int, rule: str) -> Samples:
     if rule == "repeat":
         return np.resize(samples, length_samples)
     return np.pad(samples, (0, length_samples - len(samples)))
+
+
+def _promised_samples(file: soundfile.SoundFile) -> int:
+    """Samples that the header promises, 0 if it does not say."""
+    samples = int(file.frames)
+    if samples == _UNKNOWN_SAMPLES:
+        return 0
+    shortened = _SHORTENED.search(file.extra_info)  # libsndfile has already cut the count down to what there is
+    if shortened and 0 < int(shortened[2]) < int(shortened[1]) < _PLACEHOLDER_BYTES:
+        return samples * int(shortened[1]) // int(shortened[2])
+    return samples
 
 
 def _first_line(message: str) -> str:

@@ -151,6 +151,8 @@ def plot_analysis(analysis: FileAnalysis, spectrogram: Spectrogram, path: Path) 
     _draw_scores(axes[1, 0], axes[1, 1], analysis)
     _draw_level(axes[2, 0], analysis)
     axes[2, 1].set_visible(False)
+    for row in axes[:2, 0]:
+        row.set_facecolor("#eceff1")  # where no window reaches
     _label_time(axes[2, 0], analysis.duration_seconds)
     try:
         figure.savefig(path)
@@ -174,25 +176,25 @@ def _draw_title(figure: Figure, analysis: FileAnalysis) -> None:
 def _draw_spectrogram(axes: Axes, colour_axes: Axes, spectrogram: Spectrogram) -> None:
     decibels = spectrogram.decibels  # (bands, columns)
     bands, columns = decibels.shape
-    top = float(decibels.max())
-    seconds = columns * spectrogram.seconds_per_column
+    settings = spectrogram.settings
+    # A frame stands for one hop around the centre of its analysis window.
+    start = (settings.window_size_samples - settings.hop_size_samples) / 2 / settings.sample_rate_hz
     image = axes.imshow(
-        decibels,
+        decibels - decibels.max(),
         origin="lower",
         aspect="auto",
         interpolation="nearest",
-        extent=(0.0, seconds, -0.5, bands - 0.5),
-        vmin=top - _DYNAMIC_RANGE_DB,
-        vmax=top,
+        extent=(start, start + columns * spectrogram.seconds_per_column, -0.5, bands - 0.5),
+        vmin=-_DYNAMIC_RANGE_DB,
+        vmax=0.0,
         cmap="magma",
     )
-    settings = spectrogram.settings
     ticks_hz = [tick for tick in _TICKS_HZ if tick < settings.sample_rate_hz / 2]
     edges = hz_to_mel(np.array([settings.min_frequency_hz, settings.sample_rate_hz / 2]))
     positions = (hz_to_mel(np.array(ticks_hz, float)) - edges[0]) / (edges[1] - edges[0]) * (bands + 1) - 1.0
     axes.set_yticks(positions.tolist(), [f"{tick // 1000} k" if tick >= 1000 else str(tick) for tick in ticks_hz])
     axes.set_ylabel("frequency (Hz, mel scale)")
-    axes.figure.colorbar(image, cax=colour_axes, label="power (dB)")
+    axes.figure.colorbar(image, cax=colour_axes, label="below maximum (dB)")
 
 
 def _draw_scores(axes: Axes, colour_axes: Axes, analysis: FileAnalysis) -> None:
@@ -232,7 +234,7 @@ def _draw_level(axes: Axes, analysis: FileAnalysis) -> None:
             linewidth=0.0,
             label=f"not assessable: {', '.join(reasons)}",
         )
-        axes.legend(loc="upper right", fontsize=8, framealpha=0.9)
+        axes.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), borderaxespad=0.1, fontsize=8, frameon=False)
     low, high = float(levels.min()), float(levels.max())
     margin = max(3.0, 0.15 * (high - low))
     axes.set_ylim(low - margin, high + margin)
