@@ -22,9 +22,12 @@ class JsonFields:
     ----------
     values : dict
         As `json.loads` returns it.
+    path : str
+        Put before names in messages.
     """
 
     values: dict[str, Any]
+    path: str = ""
 
     @classmethod
     def read(cls, text: bytes | None) -> Self:
@@ -67,13 +70,13 @@ class JsonFields:
 
     def object(self, name: str) -> JsonFields:
         """Return an object's fields."""
-        return JsonFields(self._get(name, "an object", lambda value: isinstance(value, dict)))
+        return JsonFields(self._get(name, "an object", lambda value: isinstance(value, dict)), f"{self.path}{name}.")
 
     def list_of_texts(self, name: str) -> tuple[str, ...]:
         """Return a list of strings."""
         values = self._get(name, "a list", lambda value: isinstance(value, list))
         if not all(isinstance(value, str) for value in values):
-            raise ValueError(f"{name} must hold texts")
+            raise ValueError(f"{self.path}{name} must hold texts")
         return tuple(values)
 
     def numbers(self) -> dict[str, float]:
@@ -86,9 +89,9 @@ class JsonFields:
 
     def _get(self, name: str, expected: str, is_right: Callable[[Any], bool]) -> Any:
         if name not in self.values:
-            raise ValueError(f"there is no field {name}")
+            raise ValueError(f"there is no field {self.path}{name}")
         if not is_right(self.values[name]):
-            raise ValueError(f"{name} must be {expected}")
+            raise ValueError(f"{self.path}{name} must be {expected}")
         return self.values[name]
 
 
