@@ -79,18 +79,20 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    """Load a public name from the module it lives in."""
-    if name == "__version__":
-        from importlib.metadata import version
+if not TYPE_CHECKING:  # a checker would take it for a promise that every name exists
 
-        value: Any = version("soundscene")
-    elif name in _HOME_OF:
-        value = getattr(import_module(f"soundscene.{_HOME_OF[name]}"), name)
-    else:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    globals()[name] = value
-    return value
+    def __getattr__(name: str) -> Any:
+        """Load a public name from the module it lives in."""
+        if name == "__version__":
+            from importlib.metadata import version
+
+            value: Any = version("soundscene")
+        elif name in _HOME_OF:
+            value = getattr(import_module(f"soundscene.{_HOME_OF[name]}"), name)
+        else:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:

@@ -117,6 +117,7 @@ def parse(manifest: Mapping[str, Any]) -> dict[str, Any]:
         _require_object(key, manifest[key])
     for name in NETWORK_NAMES:
         _require_object(f"standardisation of {name!r}", manifest["standardisation"][name])
+    _check_types(manifest["front_end"])
     try:
         settings = {
             "front_end": FrontEndSettings.from_dict(manifest["front_end"]),
@@ -129,6 +130,15 @@ def parse(manifest: Mapping[str, Any]) -> dict[str, Any]:
         raise BundleError(f"{error}; export the bundle again") from error
     plain = ("name", "version", "description", "parameters", "multiply_adds", "provenance", "metrics", "files")
     return {**settings, **{key: manifest[key] for key in plain}, "labels": tuple(manifest["labels"])}
+
+
+def _check_types(front_end: Mapping[str, Any]) -> None:
+    """JSON knows fewer types than Python: a count must not come back as 1600.5, nor a switch as text."""
+    for key, default in FrontEndSettings().to_dict().items():
+        value = front_end.get(key, default)
+        expected = (float, int, type(None)) if isinstance(default, float) else (type(default),)
+        if type(value) not in expected:
+            raise BundleError(f"front_end {key} must be of type {type(default).__name__}, got {value!r}")
 
 
 def _check_labels(labels: object) -> None:

@@ -1,7 +1,7 @@
 """Whether a verdict should be believed: faults that can be read from the samples and the scores of a window.
 
 It cannot hear a fault that leaves a plausible signal: a covered microphone, a wrong gain, clipping ahead of the
-converter that stays below digital full scale.
+converter that stays below digital full scale, or in one channel of several that were averaged.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ class AssessmentSettings:
     full_scale : float in (0, 1]
         Magnitude that counts as the end of the scale; 0.999 includes converters of 11 bits and more.
     clipped_share : float in (0, 1)
-        Share of samples at full scale above which a window is clipped. Peaks of a well-set recording touch it in far
-        fewer; at 1 % the distortion is heard.
+        Share of samples at full scale above which a window is clipped. The worst of 606 recordings of ESC-10 and of
+        buses and trams, many of them normalised to full scale, has 0.14 %.
     dc_offset : float in (0, 1)
         Magnitude of the mean above which the converter or its supply is at fault. Air has no mean pressure change.
 
