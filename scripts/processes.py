@@ -30,6 +30,7 @@ def spawn(
 ) -> Child:
     """Start `command` in a process group of its own, killed by the kernel when the calling thread ends.
 
+    `output` takes both what it prints and its errors; by default they go where the parent's go.
     A terminal's Ctrl-C reaches only the parent, which then stops its children in the order it wants.
     """
     words = [str(word) for word in command]
@@ -37,7 +38,13 @@ def spawn(
         words = ["setpriv", "--pdeathsig", "KILL", *words]
     merged = {**os.environ, **(environment or {})}
     return subprocess.Popen(
-        words, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=merged, cwd=cwd, start_new_session=True
+        words,
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=None if output is None else subprocess.STDOUT,
+        env=merged,
+        cwd=cwd,
+        start_new_session=True,
     )
 
 

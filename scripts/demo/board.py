@@ -31,7 +31,7 @@ class Row:
         if not last:
             return (device, "...", "", "", "", coverage, "", "0")
         scene = last["scene"] if last["assessable"] else f"({', '.join(last['reasons'])})"
-        latency = sum(last["latency_seconds"].values())
+        latency = last["latency_seconds"]["total"]
         return (
             device,
             scene,
