@@ -16,8 +16,6 @@ from soundscene.frontend import Standardisation
 from soundscene.fusion import FusionSettings
 from soundscene.settings import NETWORK_NAMES, FrontEndSettings
 
-pytest_plugins = ["scripts.pytest_services"]
-
 REPOSITORY = Path(__file__).parents[1]
 GOLDEN = REPOSITORY / "tests" / "golden"
 TINY_NETWORKS = REPOSITORY / "tests" / "golden" / "tiny_networks"

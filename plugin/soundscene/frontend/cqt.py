@@ -19,7 +19,13 @@ from numpy.typing import NDArray
 
 from soundscene.settings import FrontEndSettings
 
-__all__ = ["ConstantQ", "centre_frequencies_hz", "kernel_lengths_samples"]
+__all__ = [
+    "ConstantQ",
+    "centre_frequencies_hz",
+    "enclosing_frame_size_samples",
+    "frame_centres_samples",
+    "kernel_lengths_samples",
+]
 
 Samples = NDArray[np.float32]
 
@@ -53,6 +59,16 @@ def centre_frequencies_hz(settings: FrontEndSettings) -> NDArray[np.float64]:
     return frequencies_hz
 
 
+def frame_centres_samples(settings: FrontEndSettings) -> NDArray[np.int64]:
+    """Return the centre of each frame of the short-time spectra in a window."""
+    return np.arange(settings.window_frames) * settings.hop_size_samples + settings.window_size_samples // 2
+
+
+def enclosing_frame_size_samples(settings: FrontEndSettings) -> int:
+    """Return the smallest power of two that holds every kernel around its middle."""
+    return 1 << int(kernel_lengths_samples(settings).max()).bit_length()
+
+
 @dataclass(frozen=True)
 class _Octave:
     """Bins that share a rate, `halvings` below the full one."""
@@ -64,30 +80,32 @@ class _Octave:
 
 
 class ConstantQ:
-    """Constant-Q power of a window: the frames of the short-time spectra, centred where those are centred.
+    """Constant-Q power of frames centred on given samples of a signal of fixed length.
 
-    Outside the window is silence. Frame centres that the decimated grid of an octave does not hold are rounded to it,
+    Outside the signal is silence. Frame centres that the decimated grid of an octave does not hold are rounded to it,
     by at most half a sample of that grid (under 0.5 % of the kernel); the default preset needs no rounding.
 
     Parameters
     ----------
     settings : FrontEndSettings
-        Frames, bins and rate.
+        Bins and rate.
+    centres_samples : np.ndarray [shape=(frames,), int]
+        Centre of each frame, inside the signal.
     """
 
-    def __init__(self, settings: FrontEndSettings) -> None:
-        self._settings = settings
+    def __init__(self, settings: FrontEndSettings, centres_samples: NDArray[np.int64]) -> None:
+        self._shape = (len(centres_samples), settings.band_count)
         self._taps = _half_band_blocks()
-        groups = _bins_by_halvings(settings)
+        groups = _bins_by_halvings(settings, centres_samples)
         longest = max(_reach(settings, bins, halvings) for halvings, bins in groups)
         unit = 4 * _BLOCK_SAMPLES
         self._margin = -(-longest // unit) * unit
-        self._octaves = [_octave(settings, halvings, bins, self._margin) for halvings, bins in groups]
+        self._octaves = [_octave(settings, centres_samples, halvings, bins, self._margin) for halvings, bins in groups]
 
-    def power(self, window_samples: Samples) -> NDArray[np.float32]:
-        """Return [shape=(window frames, bins), float32], squared magnitudes, of a window's samples."""
-        out = np.empty((self._settings.window_frames, self._settings.band_count), np.float32)
-        signal, halvings = self._padded(window_samples), 0
+    def power(self, samples: Samples) -> NDArray[np.float32]:
+        """Return [shape=(frames, bins), float32], squared magnitudes, of a signal."""
+        out = np.empty(self._shape, np.float32)
+        signal, halvings = self._padded(samples), 0
         for octave in self._octaves:
             for _ in range(octave.halvings - halvings):
                 signal = self._halve(signal)
@@ -140,11 +158,11 @@ def _half_band_blocks() -> tuple[Samples, Samples]:
     return matrix[: 2 * _BLOCK_SAMPLES].copy(), matrix[2 * _BLOCK_SAMPLES :].copy()
 
 
-def _bins_by_halvings(settings: FrontEndSettings) -> list[tuple[int, slice]]:
+def _bins_by_halvings(settings: FrontEndSettings, centres: NDArray[np.int64]) -> list[tuple[int, slice]]:
     """Return bins by how often the rate is halved before they are analysed, high bins first."""
     limit_hz = _MAX_BAND_TO_NYQUIST * settings.sample_rate_hz / 2
     halvings = np.floor(np.log2(limit_hz / centre_frequencies_hz(settings))).astype(int)
-    halvings = np.clip(halvings, 0, _exact_halvings(settings, max(0, int(halvings[0]))))
+    halvings = np.clip(halvings, 0, _exact_halvings(centres, max(0, int(halvings[0]))))
     found = []
     for value in sorted(set(halvings.tolist())):
         bins = np.flatnonzero(halvings == value)
@@ -152,9 +170,9 @@ def _bins_by_halvings(settings: FrontEndSettings) -> list[tuple[int, slice]]:
     return found
 
 
-def _exact_halvings(settings: FrontEndSettings, wanted: int) -> int:
+def _exact_halvings(centres: NDArray[np.int64], wanted: int) -> int:
     """Return how far to halve the rate where `wanted` is possible: less if that is the price of exact frame centres."""
-    grid = int(np.gcd(settings.hop_size_samples, settings.window_size_samples // 2))
+    grid = int(np.gcd.reduce(centres))
     exact = (grid & -grid).bit_length() - 1
     return exact if wanted - _MAX_HALVINGS_FORGONE <= exact < wanted else wanted
 
@@ -164,10 +182,9 @@ def _reach(settings: FrontEndSettings, bins: slice, halvings: int) -> int:
     return int(np.floor(kernel_lengths_samples(settings)[bins].max() / 2 / 2**halvings))
 
 
-def _octave(settings: FrontEndSettings, halvings: int, bins: slice, margin: int) -> _Octave:
+def _octave(settings: FrontEndSettings, centres: NDArray[np.int64], halvings: int, bins: slice, margin: int) -> _Octave:
     reach = _reach(settings, bins, halvings)
     step = 2**halvings
-    centres = np.arange(settings.window_frames) * settings.hop_size_samples + settings.window_size_samples // 2
     starts = (centres + step // 2) // step - reach + margin
     kernels = _kernels(settings, bins, step, reach)
     return _Octave(halvings, bins, kernels, starts.astype(np.intp))

@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from soundscene.errors import AudioError
-from soundscene.frontend.cqt import ConstantQ
+from soundscene.frontend.cqt import ConstantQ, frame_centres_samples
 from soundscene.frontend.filterbanks import BandedMatrix, gammatone_matrix, mel_matrix
 from soundscene.frontend.spectra import PowerSpectra
 from soundscene.settings import FrontEndSettings
 
-__all__ = ["FrontEnd", "WindowSpectra", "usable_samples"]
+__all__ = ["FrontEnd", "WindowSpectra", "log_power", "usable_samples"]
 
 Array = NDArray[np.float32]
 
@@ -59,7 +59,7 @@ class FrontEnd:
         self._spectra = PowerSpectra(settings)
         self._mel = BandedMatrix(mel_matrix(settings), _MEL_GROUP_BANDS)
         self._gammatone = BandedMatrix(gammatone_matrix(settings), _GAMMATONE_GROUP_BANDS, _GAMMATONE_TOLERANCE)
-        self._constant_q = ConstantQ(settings)
+        self._constant_q = ConstantQ(settings, frame_centres_samples(settings))
         self._block = np.empty((_BLOCK_FRAMES, self._spectra.bin_count), np.float32)
 
     def __reduce__(self) -> tuple[type[FrontEnd], tuple[FrontEndSettings]]:
@@ -96,7 +96,7 @@ class FrontEnd:
             mel[rows] = self._mel(block)
             np.sqrt(block, out=block)
             np.square(self._gammatone(block), out=gammatone[rows])
-        return self._log(mel), self._log(gammatone)
+        return log_power(mel, self.settings), log_power(gammatone, self.settings)
 
     def cqt(self, window_samples: Array) -> Array:
         """Return constant-Q log power of a window, with silence on both sides of it.
@@ -116,7 +116,8 @@ class FrontEnd:
         AudioError
             The samples are not finite, not mono or not a window long.
         """
-        return self._log(self._constant_q.power(usable_samples(window_samples, self.settings.window_length_samples)))
+        samples = usable_samples(window_samples, self.settings.window_length_samples)
+        return log_power(self._constant_q.power(samples), self.settings)
 
     def window_spectra(self, window_samples: Array) -> WindowSpectra:
         """Return all three spectrograms of a window: a function of its samples alone.
@@ -130,9 +131,6 @@ class FrontEnd:
         mel, gammatone = self.stft_bands(samples)
         return WindowSpectra(mel, gammatone, self.cqt(samples))
 
-    def _log(self, power: Array) -> Array:
-        np.maximum(power, np.float32(self.settings.power_floor), out=power)
-        return np.log(power, out=power)
 
 
 def usable_samples(samples: Array, length_samples: int | None = None) -> Array:
@@ -153,3 +151,9 @@ def usable_samples(samples: Array, length_samples: int | None = None) -> Array:
     if not np.isfinite(energy):
         raise AudioError("samples must be finite numbers with full scale 1.0; found NaN, infinity or absurd values")
     return usable
+
+
+def log_power(power: Array, settings: FrontEndSettings) -> Array:
+    """Turn power into its natural logarithm, in place, floored at `power_floor`."""
+    np.maximum(power, np.float32(settings.power_floor), out=power)
+    return np.log(power, out=power)
