@@ -46,20 +46,22 @@ class KafkaConsumer(Consumer):
 
     The library calls its rebalance listener on its own thread, where nothing may block. So the listener only writes
     down what happened and holds new partitions back; the next poll reports them, and the one after opens them.
+
+    A partition that is taken away and comes back keeps its old position in the library, although its commit lies
+    further back: it is sent back to the commit here.
     """
 
-    def __init__(self, client: Any, request_timeout_seconds: float) -> None:
+    def __init__(self, client: Any, topics: Iterable[str], request_timeout_seconds: float) -> None:
         self._client = client
         self._timeout_ms = round(1000 * request_timeout_seconds)
         self._membership = Membership()
         self._held_back: frozenset[TopicPartition] = frozenset()
         self._paused: set[TopicPartition] = set()
         self._next_offsets: dict[TopicPartition, int] = {}
+        self._ever_owned: set[TopicPartition] = set()
+        self._returning: set[TopicPartition] = set()
         self._closed = False
-
-    def subscribe(self, topics: Iterable[str]) -> None:
-        """Join the group with the next poll."""
-        self._client.subscribe(list(topics), listener=_Listener(self._client, self._membership))
+        client.subscribe(list(topics), listener=_Listener(client, self._membership))
 
     @override
     def poll(self, timeout_seconds: float, max_records: int | None = None) -> Polled:
@@ -67,7 +69,7 @@ class KafkaConsumer(Consumer):
         with _translated("polling"):
             batches = self._client.poll(round(1000 * timeout_seconds), max_records)
         change = self._take_over_changes()
-        # Records of a partition that has just changed hands were read before the change: the library starts it anew.
+        # Records of a partition that has just changed hands were read before the change.
         current = self.assignment() - change.assigned
         records = tuple(_record(r) for p, batch in batches.items() if _ours(p) in current for r in batch)
         self._next_offsets.update({record.topic_partition: record.offset + 1 for record in records})
@@ -85,6 +87,8 @@ class KafkaConsumer(Consumer):
 
     @override
     def position(self, partition: TopicPartition) -> int:
+        if partition in self._returning:
+            self._begin_at_commit(partition)
         if partition not in self._next_offsets:
             self._next_offsets[partition] = self._ask_position(partition, self._timeout_ms)
         return self._next_offsets[partition]
@@ -105,6 +109,7 @@ class KafkaConsumer(Consumer):
         if not self._membership.disputed([partition]):
             self._client.seek(_theirs(partition), offset)
             self._next_offsets[partition] = offset
+            self._returning.discard(partition)
 
     @override
     def pause(self, partitions: Iterable[TopicPartition]) -> None:
@@ -121,7 +126,7 @@ class KafkaConsumer(Consumer):
     @override
     def lag(self) -> dict[TopicPartition, int]:
         lags = {}
-        for partition in self.assignment():
+        for partition in self.assignment() - self._returning:
             with contextlib.suppress(kafka_errors.KafkaError):  # not known yet, or no longer ours
                 end = self._client.highwater(_theirs(partition))
                 if end is not None:
@@ -153,15 +158,29 @@ class KafkaConsumer(Consumer):
             raise BrokerUnreachable(f"the broker did not say where to go on in {partition}")
         return int(at)
 
+    def _begin_at_commit(self, partition: TopicPartition) -> None:
+        commit = self.committed(partition)
+        if commit is None:
+            self._client.seek_to_beginning(_theirs(partition))
+        else:
+            self._client.seek(_theirs(partition), commit.offset)
+        self._returning.discard(partition)
+
     def _open_held_back(self) -> None:
-        disputed = self._membership.disputed(self._held_back)
-        self._client.resume(*map(_theirs, self._held_back - self._paused - set(disputed)))
-        self._held_back = frozenset()
+        for partition in self._held_back.difference(self._membership.disputed(self._held_back)):
+            with contextlib.suppress(BrokerUnreachable):  # then it stays closed until the next poll
+                if partition in self._returning:
+                    self._begin_at_commit(partition)
+                self._held_back -= {partition}
+                if partition not in self._paused:
+                    self._client.resume(_theirs(partition))
 
     def _take_over_changes(self) -> Change:
         change = self._membership.tell()
         changed = change.assigned | change.revoked | change.lost
-        self._held_back = change.assigned
+        self._returning = (self._returning | (change.assigned & self._ever_owned)) & self.assignment()
+        self._ever_owned |= change.assigned
+        self._held_back = (self._held_back | change.assigned) & self.assignment()
         self._paused -= changed
         self._next_offsets = {p: at for p, at in self._next_offsets.items() if p not in changed}
         return change
@@ -297,11 +316,10 @@ class KafkaCluster(Cluster):
             group_id=group_id,
             partition_assignment_strategy=[_ASSIGNORS[self.consuming.assignor]],
         )
-        consumer = KafkaConsumer(client, self.connection.request_timeout_seconds)
+        consumer = KafkaConsumer(client, topics, self.connection.request_timeout_seconds)
         self._made.append(consumer.close)
-        for topic in topics:
+        for topic in topics:  # also fetches what the first join would miss, which then would be made twice
             self._partitions(client, topic)
-        consumer.subscribe(topics)
         return consumer
 
     @override

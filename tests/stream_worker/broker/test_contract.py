@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import pytest
@@ -57,6 +59,7 @@ class Seen:
     records: list[Record] = field(default_factory=list)
     owned: set[TopicPartition] = field(default_factory=set)
     changes: list[Polled] = field(default_factory=list)
+    begins: dict[TopicPartition, int] = field(default_factory=dict)
 
     def poll(self, seconds: float = 0.2) -> Polled:
         polled = self.consumer.poll(seconds)
@@ -65,19 +68,45 @@ class Seen:
         assert not polled.assigned & self.owned, "only what is not had can be given"
         self.owned |= polled.assigned
         assert self.owned == self.consumer.assignment()
+        self.begins.update({p: commit.offset for p in polled.assigned if (commit := self.consumer.committed(p))})
         for record in polled.records:
             assert record.topic_partition in self.owned
+            begin = self.begins.pop(record.topic_partition, record.offset)
+            assert record.offset == begin, "what is assigned begins at its commit, also when it was just taken away"
         if polled.assigned or polled.revoked or polled.lost:
             self.changes.append(polled)
         self.records += polled.records
         return polled
 
     def until(self, condition: Callable[[], bool], *others: Seen) -> None:
+        """Poll until the condition holds; several members poll side by side, for they join a group together."""
+        ended = threading.Event()
         deadline = time.monotonic() + PATIENCE_SECONDS
-        while not condition():
-            assert time.monotonic() < deadline, f"waited in vain; owned {self.owned}, {len(self.records)} records"
-            for seen in (self, *others):
-                seen.poll(0.1)
+        with ThreadPoolExecutor() as pool:
+            polling = [pool.submit(seen.poll_until, ended) for seen in others]
+            try:
+                while not condition():
+                    assert time.monotonic() < deadline, f"owned {self.owned}, {len(self.records)} records"
+                    self.poll(0.1)
+            finally:
+                ended.set()
+        for task in polling:
+            task.result()
+
+    def poll_until(self, ended: threading.Event) -> None:
+        while not ended.is_set():
+            self.poll(0.1)
+
+    def commit(self, commits: dict[TopicPartition, Commit], *others: Seen) -> None:
+        """Commit as a worker does: poll on while it is refused."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            try:
+                return self.consumer.commit(commits)
+            except CommitRefused:
+                assert time.monotonic() < deadline
+                soon = time.monotonic() + 1
+                self.until(lambda soon=soon: time.monotonic() > soon, *others)  # type: ignore[misc]
 
     def values(self) -> list[bytes]:
         return sorted(record.value or b"" for record in self.records)
@@ -217,7 +246,7 @@ class TestGroup:
         fill(cluster, topic)
         first.until(lambda: len(first.records) + len(second.records) == 40, second)
         moved = min(second.owned)
-        second.consumer.commit({moved: Commit(1, "half")})
+        second.commit({moved: Commit(1, "half")}, first)
         second.consumer.close()
         first.records.clear()
         first.until(lambda: len(first.owned) == 4)
@@ -225,6 +254,22 @@ class TestGroup:
         expected = [r for r in cluster.read_to_end(topic) if r.topic_partition == moved and r.offset >= 1]
         first.until(lambda: sum(r.topic_partition == moved for r in first.records) == len(expected))
         assert [r for r in first.records if r.topic_partition == moved] == expected
+
+    def test_every_new_assignment_begins_at_the_commit(self, cluster: Cluster, topic: str, group: str) -> None:
+        """A member that had read ahead of its commits reads again what a rebalance took away and gave back."""
+        values = fill(cluster, topic)
+        first = Seen(cluster.consumer(group, [topic]))
+        first.until(lambda: len(first.records) == len(values))
+        first.commit({p: Commit(3) for p in first.owned})
+        second = Seen(cluster.consumer(group, [topic]))
+        first.until(lambda: len(first.owned) == len(second.owned) == 2, second)
+        given_again = frozenset[TopicPartition]().union(*(change.assigned for change in first.changes[1:]))
+        expected = [r for r in cluster.read_to_end(topic) if r.topic_partition in given_again and r.offset >= 3]
+        first.until(lambda: len(first.records) >= len(values) + len(expected), second)
+        again = [r for r in first.records[len(values) :] if r.topic_partition in first.owned]
+        assert sorted(r.value or b"" for r in again) == sorted(
+            r.value or b"" for r in expected if r.topic_partition in first.owned
+        )
 
     def test_a_member_cannot_commit_what_it_does_not_have(self, cluster: Cluster, topic: str, group: str) -> None:
         """A commit for a partition that went to somebody else is refused, not fatal, and stores nothing."""
@@ -238,7 +283,7 @@ class TestGroup:
         with pytest.raises(CommitRefused, match="poll on"):
             first.consumer.commit({gone: Commit(0), kept: Commit(0)})
         assert first.consumer.committed(kept) is None
-        first.consumer.commit({kept: Commit(0)})
+        first.commit({kept: Commit(0)}, second)
 
     def test_two_groups_do_not_see_each_other(self, cluster: Cluster, topic: str, group: str) -> None:
         """Another group reads everything, whatever the first has committed."""
@@ -325,6 +370,8 @@ class TestPosition:
         seen.consumer.close()
         values = fill(cluster, topic)
         heir = Seen(cluster.consumer(group, [topic]))
+        heir.until(lambda: len(heir.owned) == 4)
+        heir.begins.clear()
         heir.until(lambda: len(heir.records) == 40)
         assert heir.values() == values
 
