@@ -1,0 +1,112 @@
+"""The command `soundscene-audit`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from soundscene.errors import SettingsError
+from soundscene_worker.audit.auditor import Auditor
+from soundscene_worker.audit.expectation import Rules
+from soundscene_worker.audit.geometry import Geometry
+from soundscene_worker.audit.report import print_verdict
+from soundscene_worker.audit.verdict import Verdict
+from soundscene_worker.command_line import (
+    Connect,
+    add_connection_options,
+    connect_kafka,
+    read_connection,
+    run_command,
+)
+
+__all__ = ["EXIT_LOSS", "main"]
+
+EXIT_LOSS = 1
+"""Something is missing, differs or was not to be expected."""
+
+_EPILOG = """\
+exit codes:
+  0  every window that must exist was published, and nothing differs
+  1  a window is missing, predictions of one window differ, or one exists whose sound is not in the log
+  2  an option, the bundle or the broker cannot be used
+
+The auditor shares no code with the worker that decides about windows. What it needs to know besides the two topics
+is how the worker was configured: its bundle, and the three rules if they are not the defaults.
+"""
+
+
+def main(arguments: Sequence[str] | None = None, connect: Connect = connect_kafka) -> int:
+    """Run the command; return its exit code."""
+    options = _parser().parse_args(arguments)
+    return run_command("soundscene-audit", lambda: _run(options, connect))
+
+
+def _run(options: argparse.Namespace, connect: Connect) -> int:
+    if options.wait_seconds < 0:
+        raise SettingsError(f"expected --wait-seconds to be 0 or more, got {options.wait_seconds:g}")
+    rules = Rules(options.hold_back_seconds, options.idle_seconds, options.sessions_per_device)
+    geometry = Geometry.of_bundle(options.bundle)
+    with connect(read_connection(options, "soundscene-audit")) as cluster:
+        auditor = Auditor(cluster, options.chunks_topic, options.predictions_topic, geometry, rules, options.model)
+        verdict = auditor.audit(options.wait_seconds)
+    _print(verdict, options.json)
+    total = verdict.total
+    is_good = verdict.is_good or (options.allow_unexpected and not (total.missing or total.differing))
+    return 0 if is_good else EXIT_LOSS
+
+
+def _print(verdict: Verdict, as_json: bool) -> None:
+    if as_json:
+        json.dump(verdict.to_dict(), sys.stdout)
+        print()
+        return
+    from rich.console import Console
+
+    print_verdict(verdict, Console(soft_wrap=False))
+
+
+def _parser() -> argparse.ArgumentParser:
+    rules = Rules()
+    parser = argparse.ArgumentParser(
+        prog="soundscene-audit",
+        description="Read chunks and predictions, and tell which predictions are missing, repeated or wrong.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--chunks-topic", default="audio.chunks", metavar="TOPIC", help="default: %(default)s")
+    parser.add_argument(
+        "--predictions-topic", default="scene.predictions", metavar="TOPIC", help="default: %(default)s"
+    )
+    parser.add_argument(
+        "--bundle", type=Path, metavar="DIR", help="the worker's bundle (default: the one in the package)"
+    )
+    parser.add_argument("--model", metavar="HASH", help="look only at predictions of the bundle with this hash")
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
+    parser.add_argument(
+        "--wait-seconds",
+        type=float,
+        default=0.0,
+        metavar="N",
+        help="look again until nothing is missing, for so long at most: for a worker that is not done yet (default: 0)",
+    )
+    parser.add_argument(
+        "--allow-unexpected",
+        action="store_true",
+        help="predictions without their sound are no failure: for a log whose oldest chunks are deleted already",
+    )
+    group = parser.add_argument_group("the worker's rules")
+    for name, kind, default, text in (
+        ("--hold-back-seconds", float, rules.hold_back_seconds, "how late a chunk may be"),
+        ("--idle-seconds", float, rules.idle_seconds, "after how much silence in the log a session is over"),
+        ("--sessions-per-device", int, rules.sessions_per_device, "sessions of a device open at a time"),
+    ):
+        group.add_argument(name, type=kind, default=default, metavar="N", help=f"{text} (default: {default:g})")
+    add_connection_options(parser)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,107 @@
+"""What the small commands share: reaching the broker, and ending with one clear line."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from soundscene.errors import SceneError, SettingsError
+from soundscene_worker.broker.connection import SECURITY_PROTOCOLS, KafkaConnection
+
+if TYPE_CHECKING:
+    from soundscene_worker.broker.protocol import Cluster
+
+__all__ = ["EXIT_UNUSABLE", "Connect", "add_connection_options", "connect_kafka", "read_connection", "run_command"]
+
+EXIT_UNUSABLE: Final = 2
+"""An option, a file or the broker cannot be used; argparse exits with the same code."""
+
+Connect = Callable[[KafkaConnection], "Cluster"]
+
+
+def add_connection_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say where the broker is and who we are."""
+    group = parser.add_argument_group("broker")
+    group.add_argument(
+        "--bootstrap-servers",
+        metavar="HOST:PORT,...",
+        default=os.environ.get("KAFKA_BOOTSTRAP_SERVERS", "localhost:9092"),
+        help="some of the brokers (default: KAFKA_BOOTSTRAP_SERVERS, here %(default)s)",
+    )
+    group.add_argument(
+        "--security-protocol", choices=SECURITY_PROTOCOLS, default="PLAINTEXT", help="default: %(default)s"
+    )
+    group.add_argument("--ssl-ca-file", type=Path, metavar="PEM", help="who is trusted")
+    group.add_argument("--ssl-certificate-file", type=Path, metavar="PEM", help="who we are")
+    group.add_argument("--ssl-key-file", type=Path, metavar="PEM", help="our key")
+    group.add_argument("--sasl-mechanism", metavar="NAME", help="PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512")
+    group.add_argument("--sasl-username", metavar="NAME", help="who we are")
+    group.add_argument(
+        "--sasl-password-file",
+        type=Path,
+        metavar="FILE",
+        help="its first line is the password, so that no command line shows it",
+    )
+
+
+def read_connection(options: argparse.Namespace, client_id: str) -> KafkaConnection:
+    """Return what the options say.
+
+    Raises
+    ------
+    SettingsError
+        They do not fit together, or a file cannot be read.
+    """
+    return KafkaConnection(
+        bootstrap_servers=tuple(server.strip() for server in options.bootstrap_servers.split(",")),
+        client_id=client_id,
+        security_protocol=options.security_protocol,
+        ssl_ca_file=options.ssl_ca_file,
+        ssl_certificate_file=options.ssl_certificate_file,
+        ssl_key_file=options.ssl_key_file,
+        sasl_mechanism=options.sasl_mechanism,
+        sasl_username=options.sasl_username,
+        sasl_password=_first_line(options.sasl_password_file),
+    )
+
+
+def connect_kafka(connection: KafkaConnection) -> Cluster:
+    """Return the real cluster; the client library loads only now."""
+    from soundscene_worker.broker.kafka import KafkaCluster
+
+    return KafkaCluster(connection)
+
+
+def run_command(name: str, run: Callable[[], int]) -> int:
+    """Run a command; an error of ours becomes one line, Ctrl-C and a closed pipe end it quietly.
+
+    Returns
+    -------
+    int
+        The exit code.
+    """
+    try:
+        code = run()
+        sys.stdout.flush()
+    except SceneError as error:
+        print(f"{name}: {error}", file=sys.stderr)
+        return EXIT_UNUSABLE
+    except BrokenPipeError:  # the reader, `head` perhaps, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return code
+
+
+def _first_line(path: Path | None) -> str | None:
+    if path is None:
+        return None
+    try:
+        return path.read_text(encoding="utf-8").split("\n")[0]
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"cannot read {path}: {error}") from error

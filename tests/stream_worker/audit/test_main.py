@@ -1,0 +1,86 @@
+"""The command: what it prints and how it ends."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from soundscene_worker.audit.__main__ import main
+from tests.stream_worker.audit.city import City, make_prediction
+
+
+def run(city: City, bundle: Path, *options: str) -> int:
+    arguments = ["--chunks-topic", "chunks", "--predictions-topic", "predictions", "--bundle", str(bundle), *options]
+    return main(arguments, connect=lambda _: city.cluster)
+
+
+def fill(city: City) -> None:
+    city.hear_seconds(0)
+    city.publish(*(make_prediction(index) for index in range(3)))
+
+
+def test_a_good_run_ends_with_0(city: City, bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """And a sentence that says so, below the table of devices."""
+    fill(city)
+    assert run(city, bundle) == 0
+    text = capsys.readouterr().out
+    assert "mic-1" in text
+    assert "All 3 windows that must exist were published; nothing differs." in text
+
+
+def test_a_loss_ends_with_1(city: City, bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The missing windows are listed, the first ten at least."""
+    city.hear_seconds(0, 1, 2, 3)
+    city.publish(make_prediction(0))
+    assert run(city, bundle) == 1
+    text = capsys.readouterr().out
+    assert "missing: device mic-1, session a, 8000 Hz, first sample 2000" in text
+    assert "... and 4 more" in text
+    assert "14 of 15 windows are missing" in text
+
+
+def test_the_json_says_it_all(city: City, bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One object for programs."""
+    fill(city)
+    city.publish(replace(make_prediction(1), scene="tram"))
+    assert run(city, bundle, "--json") == 1
+    verdict = json.loads(capsys.readouterr().out)
+    assert verdict["good"] is False
+    assert verdict["total"] == verdict["devices"]["mic-1"] == {
+        "expected": 3, "published": 3, "missing": 0, "repeated": 1, "differing": 1, "unexpected": 0,
+    }  # fmt: skip
+    assert verdict["chunks"]["mic-1"] == {"chunks": 1, "refused": 0, "repeated": 0, "late": 0, "seconds": 1.0}
+    assert verdict["missing_windows"] == []
+
+
+def test_unexpected_predictions_can_be_allowed(city: City, bundle: Path) -> None:
+    """For a log whose oldest chunks are gone."""
+    city.publish(make_prediction(0))
+    assert run(city, bundle) == 1
+    assert run(city, bundle, "--allow-unexpected") == 0
+
+
+def test_hostile_text_does_not_break_the_table(city: City, bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Names come from a topic that others can write to."""
+    city.publish(replace(make_prediction(0), id="x", device="[/red] [bold]"))
+    assert run(city, bundle) == 1
+    assert "[/red] [bold]" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "options",
+    [("--chunks-topic", "nowhere"), ("--bundle", "/nonexistent"), ("--wait-seconds", "-1"), ("--idle-seconds", "0"),
+     ("--bootstrap-servers", "nonsense"), ("--sasl-password-file", "/nonexistent")],
+)  # fmt: skip
+def test_what_cannot_be_used_ends_with_2(
+    city: City, bundle: Path, capsys: pytest.CaptureFixture[str], options: tuple[str, str]
+) -> None:
+    """One clear line, no traceback."""
+    assert run(city, bundle, *options) == 2
+    captured = capsys.readouterr()
+    assert captured.err.startswith("soundscene-audit: ")
+    assert captured.err.count("\n") == 1
+    assert not captured.out
