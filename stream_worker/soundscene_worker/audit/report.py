@@ -26,7 +26,7 @@ def print_verdict(verdict: Verdict, console: Console) -> None:
     console.print(_table("chunks in the log", asdict(ChunkCounts()), chunks))
     console.print(_table("windows that follow from them", asdict(DeviceVerdict()), windows))
     for model_hash, name in verdict.models.items():
-        console.print(f"bundle {name}, {model_hash[:12]}", highlight=False, markup=False)
+        console.print(_printable(f"bundle {name}, {model_hash[:12]}"), highlight=False, markup=False)
     if verdict.foreign:
         console.print(f"{verdict.foreign} records of the predictions topic are no predictions", style="yellow")
     _print_missing(verdict, console)
@@ -38,12 +38,12 @@ def _table(title: str, nothing: Mapping[str, float], rows: Mapping[str, Mapping[
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE)
+    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE, padding=(0, 1), pad_edge=False)
     table.add_column("device", overflow="fold")
     for name in nothing:
         table.add_column(name, justify="right", no_wrap=True)
     for device, row in rows.items():
-        table.add_row(escape(device), *_cells(row))
+        table.add_row(escape(_printable(device)), *_cells(row))
     table.add_section()
     table.add_row("all", *_cells({name: sum(row[name] for row in rows.values()) for name in nothing}))
     return table
@@ -52,6 +52,11 @@ def _table(title: str, nothing: Mapping[str, float], rows: Mapping[str, Mapping[
 def _cells(row: Mapping[str, float]) -> list[str]:
     texts = {name: f"{value:.1f}" if isinstance(value, float) else str(value) for name, value in row.items()}
     return [f"[bold red]{text}[/]" if name in _BAD and row[name] else text for name, text in texts.items()]
+
+
+def _printable(text: str) -> str:
+    """Replace what could move a terminal's cursor: names come from a topic that others can write to."""
+    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
 
 
 def _print_missing(verdict: Verdict, console: Console) -> None:
