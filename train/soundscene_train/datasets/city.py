@@ -1,0 +1,185 @@
+"""The synthetic city: a data set in the layout of TAU Urban Acoustic Scenes that needs no download.
+
+Ten scenes in made-up places of six cities, recorded by different devices in turn. Places are never shared between
+training and evaluation, and the devices s4 to s6 are met only in the evaluation, as in the TAU data.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from soundscene.errors import SettingsError
+from soundscene.synthesis import SCENE_NAMES, synthesise
+from soundscene_train.datasets.devices import DEVICES, SEEN_DEVICES, record
+from soundscene_train.errors import DatasetError
+
+__all__ = ["CITY_NAMES", "CitySettings", "build_city"]
+
+CITY_NAMES: Final = ("avalon", "brigadoon", "camelot", "duckburg", "emerald", "freedonia")
+
+_FIRST_EVALUATION_LOCATION: Final = 500
+"""Locations are numbered from 0 in training and from here in evaluation."""
+
+
+@dataclass(frozen=True, slots=True)
+class CitySettings:
+    """Size of the synthetic city.
+
+    Parameters
+    ----------
+    train_clips_per_scene, evaluate_clips_per_scene : int > 0
+        Clips of each of the ten scenes.
+    clip_seconds : float > 0
+        Length of a clip.
+    sample_rate_hz : int >= 8000
+        Rate of the files.
+    seed : int >= 0
+        Another seed is another city.
+
+    Raises
+    ------
+    SettingsError
+        A field is outside its range.
+    """
+
+    train_clips_per_scene: int = 48
+    evaluate_clips_per_scene: int = 18
+    clip_seconds: float = 10.0
+    sample_rate_hz: int = 44_100
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Check every range."""
+        if min(self.train_clips_per_scene, self.evaluate_clips_per_scene) < 1:
+            raise SettingsError("the synthetic city needs at least one clip per scene and part")
+        if self.clip_seconds <= 0.0 or self.sample_rate_hz < 8000 or self.seed < 0:
+            raise SettingsError(f"the synthetic city needs seconds above 0, 8000 Hz or more and a seed, got {self}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a JSON-ready copy."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class _Segment:
+    """One clip before it is made."""
+
+    part: str
+    scene: str
+    city: str
+    location: int
+    number: int
+    device: str
+
+    @property
+    def file_name(self) -> str:
+        return f"audio/{self.scene}-{self.city}-{self.location}-{self.number}-{self.device}.wav"
+
+
+def build_city(folder: Path, settings: CitySettings, progress: Callable[[int, int], None] | None = None) -> None:
+    """Write the data set, going on where an interrupted call stopped; one that is complete is left alone.
+
+    Parameters
+    ----------
+    folder : Path
+        Its root. A folder with anything else in it is refused.
+    settings : CitySettings
+        Size and seed; the same settings give the same files.
+    progress : callable or None
+        Told clips done and clips in all.
+
+    Raises
+    ------
+    DatasetError
+        The folder holds something else or another city, or cannot be written.
+    """
+    note = folder / "city.json"
+    segments = list(_segments(settings))
+    try:
+        if _is_complete(folder, note, settings):
+            return
+        (folder / "audio").mkdir(parents=True, exist_ok=True)
+        (folder / "evaluation_setup").mkdir(exist_ok=True)
+        note.write_text(json.dumps({"settings": settings.to_dict(), "complete": False}) + "\n", encoding="utf-8")
+        for done, segment in enumerate(segments, start=1):
+            _write_clip(folder / segment.file_name, segment, settings)
+            if progress is not None:
+                progress(done, len(segments))
+        _write_tables(folder, segments)
+        note.write_text(json.dumps({"settings": settings.to_dict(), "complete": True}) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise DatasetError(f"{folder}: the synthetic city cannot be written: {error.strerror or error}") from error
+
+
+def _is_complete(folder: Path, note: Path, settings: CitySettings) -> bool:
+    """Look at what is there; refuse what is not this city."""
+    if not note.is_file():
+        if folder.is_dir() and any(folder.iterdir()):
+            raise DatasetError(f"{folder} holds something other than a synthetic city; name another --data-dir")
+        return False
+    try:
+        held = json.loads(note.read_text(encoding="utf-8"))
+        same, complete = held["settings"] == settings.to_dict(), bool(held["complete"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise DatasetError(f"{note}: not readable ({error}); remove the folder") from error
+    if not same:
+        raise DatasetError(f"{folder} holds a synthetic city of other settings; remove it or name another --data-dir")
+    return complete
+
+
+def _segments(settings: CitySettings) -> Iterator[_Segment]:
+    """List all clips: places take turns, devices too."""
+    number = 0
+    for part, clips, devices, first_location in (
+        ("train", settings.train_clips_per_scene, SEEN_DEVICES, 0),
+        ("evaluate", settings.evaluate_clips_per_scene, tuple(DEVICES), _FIRST_EVALUATION_LOCATION),
+    ):
+        places = max(1, clips // 3)
+        for scene_index, scene in enumerate(SCENE_NAMES):
+            for index in range(clips):
+                place = index % places
+                location = first_location + scene_index * places + place
+                city = CITY_NAMES[place % len(CITY_NAMES)]
+                yield _Segment(part, scene, city, location, number, devices[(index + scene_index) % len(devices)])
+                number += 1
+
+
+def _write_clip(path: Path, segment: _Segment, settings: CitySettings) -> None:
+    """Make one clip, unless it is there already."""
+    import soundfile
+
+    if path.is_file():
+        return
+    name = zlib.crc32(segment.file_name.encode())
+    generator = np.random.default_rng([settings.seed, name])
+    sound = synthesise(segment.scene, settings.clip_seconds, settings.sample_rate_hz, generator)
+    heard = record(sound, settings.sample_rate_hz, DEVICES[segment.device], generator)
+    temporary = path.with_suffix(".tmp")
+    soundfile.write(temporary, heard, settings.sample_rate_hz, format="WAV", subtype="PCM_24")
+    temporary.replace(path)
+
+
+def _write_tables(folder: Path, segments: list[_Segment]) -> None:
+    """Write the official tables: all clips, and who is in which part."""
+    clips = [(s.file_name, s.scene, f"{s.city}-{s.location}", s.device) for s in segments]
+    _write_table(folder / "meta.csv", ("filename", "scene_label", "identifier", "source_label"), clips)
+    setup = folder / "evaluation_setup"
+    for part in ("train", "evaluate"):
+        rows = [(s.file_name, s.scene) for s in segments if s.part == part]
+        _write_table(setup / f"fold1_{part}.csv", ("filename", "scene_label"), rows)
+    _write_table(setup / "fold1_test.csv", ("filename",), [(s.file_name,) for s in segments if s.part == "evaluate"])
+
+
+def _write_table(path: Path, header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream, delimiter="\t", lineterminator="\n")
+        writer.writerow(header)
+        writer.writerows(rows)

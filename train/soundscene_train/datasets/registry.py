@@ -1,0 +1,45 @@
+"""Data sets by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from soundscene_train.datasets.city import CitySettings, build_city
+from soundscene_train.datasets.clips import Dataset
+from soundscene_train.datasets.esc import open_esc10
+from soundscene_train.datasets.tau import open_tau
+from soundscene_train.errors import DatasetError
+
+__all__ = ["DATASET_NAMES", "open_dataset"]
+
+DATASET_NAMES: Final = ("esc10", "tau", "synthetic")
+
+
+def open_dataset(name: str, folder: Path | None, city: CitySettings | None = None) -> Dataset:
+    """Open a data set, making it first if it is the synthetic city.
+
+    Parameters
+    ----------
+    name : str
+        One of `DATASET_NAMES`.
+    folder : Path or None
+        Where it lies; needed for recordings. The synthetic city is written there.
+    city : CitySettings or None
+        Size of the synthetic city.
+
+    Raises
+    ------
+    DatasetError
+        The name is unknown, the folder is not given, or the data is missing or damaged.
+    """
+    if name not in DATASET_NAMES:
+        raise DatasetError(f"no data set {name!r}; there are {', '.join(DATASET_NAMES)}")
+    if folder is None:
+        raise DatasetError(f"{name} needs --data-dir")
+    if name == "esc10":
+        return open_esc10(folder)
+    if name == "synthetic":
+        build_city(folder, city or CitySettings())
+        return open_tau(folder, "synthetic-city")
+    return open_tau(folder)

@@ -1,0 +1,242 @@
+"""Spectrograms of a data set's windows, computed once and kept on disk.
+
+They go through `AudioFile`, `resample_window` and `FrontEnd`: the same path that serves a live stream, so that what a
+network is trained on is what it will be shown.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from soundscene.audio_files import AudioFile
+from soundscene.frontend import (
+    FrontEnd,
+    Standardisation,
+    WindowSpectra,
+    floor_below_maximum,
+    level_proof,
+    remove_mean,
+    resample_window,
+)
+from soundscene.settings import NETWORK_NAMES, FrontEndSettings
+from soundscene_train.datasets import Dataset
+from soundscene_train.errors import DatasetError
+
+__all__ = ["FeatureSettings", "Features", "level_proof_spectra", "measure_standardisation", "prepare_features"]
+
+Array = NDArray[np.float32]
+Progress = Callable[[int, int], None]
+"""Called with clips done and clips in all."""
+
+_CHECKPOINT_CLIPS: Final = 50
+_STEPS: Final = np.float32(2**15)
+"""Steps of 16-bit audio from silence to full scale."""
+_SLICE_WINDOWS: Final = 256
+"""Windows held at a time where a whole data set would not fit."""
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureSettings:
+    """What spectrograms are made of.
+
+    Parameters
+    ----------
+    front_end : FrontEndSettings
+        The front end.
+    short_clip : {"repeat", "silence"}
+        How a clip shorter than a window is extended, as in a bundle's fusion settings.
+    gain_db : float
+        Gain applied to the samples first; a quieter signal is rounded to 16 bits afterwards, as a sensor would.
+    """
+
+    front_end: FrontEndSettings
+    short_clip: str = "repeat"
+    gain_db: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Features:
+    """Spectrograms of every window of a data set.
+
+    Parameters
+    ----------
+    spectra : mapping of network to np.ndarray [shape=(windows, window frames, bands), float32]
+        Natural logarithm of power, memory-mapped.
+    clip_of_window : np.ndarray [shape=(windows,), int64]
+        Position in `Dataset.clips` of the clip each window is cut from.
+    """
+
+    spectra: dict[str, Array]
+    clip_of_window: NDArray[np.int64]
+
+    def windows_of(self, clips: Sequence[int]) -> NDArray[np.int64]:
+        """Positions of the windows of some clips."""
+        return np.flatnonzero(np.isin(self.clip_of_window, np.asarray(clips, np.int64)))
+
+
+def prepare_features(
+    dataset: Dataset, settings: FeatureSettings, cache: Path, progress: Progress | None = None
+) -> Features:
+    """Compute or find the spectrograms of a data set.
+
+    Interrupted work goes on where it stopped. A cache belongs to one data set and settings: others get another folder.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        Clips of any rate and length.
+    settings : FeatureSettings
+        What is computed.
+    cache : Path
+        Folder for all caches.
+    progress : callable or None
+        Told how far it is.
+
+    Raises
+    ------
+    DatasetError
+        A clip cannot be read, or the folder cannot be written.
+    AudioError
+        A clip is not audio.
+    """
+    folder = cache / f"{dataset.name}-{_key(dataset, settings)}"
+    index = folder / "windows.json"
+    try:
+        if not index.is_file():
+            folder.mkdir(parents=True, exist_ok=True)
+            clip_of_window = _fill(folder, dataset, settings, progress)
+            _write_json(index, clip_of_window)
+    except OSError as error:
+        raise DatasetError(f"{folder}: features cannot be written: {error.strerror or error}") from error
+    spectra = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in NETWORK_NAMES}
+    return Features(spectra, np.asarray(json.loads(index.read_text()), np.int64))
+
+
+def measure_standardisation(spectra: Array, windows: NDArray[np.int64], settings: FrontEndSettings) -> Standardisation:
+    """Mean and standard deviation of a network's training input, after the steps that make it level-proof.
+
+    Parameters
+    ----------
+    spectra : np.ndarray [shape=(windows, window frames, bands), float32]
+        Natural logarithm of power.
+    windows : np.ndarray [shape=(n,), int64]
+        Those that are trained on.
+    settings : FrontEndSettings
+        The steps.
+
+    Returns
+    -------
+    Standardisation
+        With channel constants that change nothing.
+    """
+    count, total, total_square, level = 0, 0.0, 0.0, 0.0
+    for part in _slices(windows):
+        x = np.asarray(spectra[part])
+        if settings.dynamic_range_db is not None:
+            x = floor_below_maximum(x, settings.dynamic_range_db)
+        level += float(x.sum(dtype=np.float64))
+        if settings.remove_window_mean:
+            x = remove_mean(x)
+        count += x.size
+        total += float(x.sum(dtype=np.float64))
+        total_square += float(np.square(x, dtype=np.float64).sum())
+    scale = np.sqrt(max(total_square / count - (total / count) ** 2, 1e-12))
+    return Standardisation(level / count, float(scale), (1.0, 1.0, 1.0), (0.0, 0.0, 0.0))
+
+
+def level_proof_spectra(
+    spectra: Array, windows: NDArray[np.int64], settings: FrontEndSettings, standardisation: Standardisation
+) -> Array:
+    """Return some windows after all steps before the deltas.
+
+    Returns
+    -------
+    np.ndarray [shape=(n, window frames, bands), float32]
+    """
+    parts = [
+        level_proof(np.asarray(spectra[part]), settings, standardisation.mean, standardisation.scale)
+        for part in _slices(windows)
+    ]
+    return np.concatenate(parts)
+
+
+def _slices(windows: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    return [windows[first : first + _SLICE_WINDOWS] for first in range(0, len(windows), _SLICE_WINDOWS)]
+
+
+def _key(dataset: Dataset, settings: FeatureSettings) -> str:
+    """Name of a cache: changes with anything its content depends on, the files' sizes and dates included."""
+    files = [(str(clip.path), clip.path.stat().st_size, clip.path.stat().st_mtime_ns) for clip in dataset.clips]
+    content = json.dumps([settings.front_end.to_dict(), settings.short_clip, settings.gain_db, files], sort_keys=True)
+    return hashlib.sha256(content.encode()).hexdigest()[:12]
+
+
+def _fill(folder: Path, dataset: Dataset, settings: FeatureSettings, progress: Progress | None) -> list[int]:
+    """Append clip after clip to one raw file per network, noting down complete stretches; then give them headers."""
+    note = folder / "progress.json"
+    clip_of_window: list[int] = json.loads(note.read_text())["windows"] if note.is_file() else []
+    first_clip = json.loads(note.read_text())["clips"] if note.is_file() else 0
+    front_end = FrontEnd(settings.front_end)
+    shape = (settings.front_end.window_frames, settings.front_end.band_count)
+    window_bytes = 4 * shape[0] * shape[1]
+    streams = {name: (folder / f"{name}.raw").open("r+b" if first_clip else "w+b") for name in NETWORK_NAMES}
+    try:
+        for stream in streams.values():
+            stream.truncate(len(clip_of_window) * window_bytes)
+            stream.seek(0, 2)
+        for position in range(first_clip, len(dataset.clips)):
+            for spectra in _clip_spectra(front_end, dataset.clips[position].path, settings):
+                for name, stream in streams.items():
+                    stream.write(np.ascontiguousarray(getattr(spectra, name), np.float32).tobytes())
+                clip_of_window.append(position)
+            if progress is not None:
+                progress(position + 1, len(dataset.clips))
+            if (position + 1) % _CHECKPOINT_CLIPS == 0:
+                for stream in streams.values():
+                    stream.flush()
+                _write_json(note, {"clips": position + 1, "windows": clip_of_window})
+    finally:
+        for stream in streams.values():
+            stream.close()
+    for name in NETWORK_NAMES:
+        _add_header(folder, name, (len(clip_of_window), *shape))
+    note.unlink(missing_ok=True)
+    return clip_of_window
+
+
+def _clip_spectra(front_end: FrontEnd, path: Path, settings: FeatureSettings) -> Iterator[WindowSpectra]:
+    """Yield the spectrograms of a clip's windows."""
+    gain = np.float32(10.0 ** (settings.gain_db / 20.0))
+    with AudioFile(path) as audio:
+        for window in audio.windows(settings.front_end, settings.short_clip):
+            samples = window.samples
+            if settings.gain_db:
+                samples = samples * gain
+            if settings.gain_db < 0.0:
+                samples = np.asarray(np.round(samples * _STEPS) / _STEPS, np.float32)
+            yield front_end.window_spectra(resample_window(samples, window.sample_rate_hz, settings.front_end))
+
+
+def _add_header(folder: Path, name: str, shape: tuple[int, ...]) -> None:
+    raw = folder / f"{name}.raw"
+    source = np.memmap(raw, np.float32, "r", shape=shape)
+    target = np.lib.format.open_memmap(folder / f"{name}.npy", "w+", np.float32, shape)
+    for first in range(0, shape[0], _SLICE_WINDOWS):
+        target[first : first + _SLICE_WINDOWS] = source[first : first + _SLICE_WINDOWS]
+    target.flush()
+    raw.unlink()
+
+
+def _write_json(path: Path, content: object) -> None:
+    """Write whole or not at all."""
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(json.dumps(content))
+    temporary.replace(path)

@@ -1,0 +1,133 @@
+"""Training a run's networks, one after the other or side by side in processes, with progress anyone can read."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, wait
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from soundscene.settings import NETWORK_NAMES
+from soundscene_train.datasets import Selection
+from soundscene_train.features import Features, level_proof_spectra, measure_standardisation
+from soundscene_train.plan import Plan
+from soundscene_train.trainer import Trainer
+
+__all__ = ["EpochReport", "fit_networks", "one_hot_targets"]
+
+EpochReport = Callable[[str, int, float], None]
+"""Called with network, epochs done and training loss."""
+
+_POLL_SECONDS: Final = 0.3
+_CHECKPOINT_EPOCHS: Final = 5
+
+
+def fit_networks(
+    plan: Plan,
+    folder: Path,
+    networks: Sequence[str] = NETWORK_NAMES,
+    jobs: int = 1,
+    report: EpochReport | None = None,
+) -> None:
+    """Train networks to their last epoch, going on from the checkpoints that are there.
+
+    Parameters
+    ----------
+    plan : Plan
+        Already saved in `folder`, its features prepared.
+    folder : Path
+        The run's folder.
+    networks : sequence of str
+        Which of `NETWORK_NAMES`.
+    jobs : int > 0
+        Processes; each takes one core.
+    report : callable or None
+        Told each epoch.
+
+    Raises
+    ------
+    TrainingError
+        Training cannot go on.
+    """
+    if jobs == 1:
+        for network in networks:
+            fit_network(plan, folder, network, report)
+        return
+    seen = dict.fromkeys(networks, 0)
+    with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
+        work = [pool.submit(fit_network, plan, folder, network) for network in networks]
+        _follow(work, folder, seen, report)
+
+
+def fit_network(plan: Plan, folder: Path, network: str, report: EpochReport | None = None) -> None:
+    """Train one network to its last epoch."""
+    home = folder / network
+    home.mkdir(parents=True, exist_ok=True)
+    selection = plan.open()
+    trainer = _make_trainer(plan, selection, plan.features(selection), network, home)
+    checkpoint, history = home / "checkpoint.npz", home / "history.jsonl"
+    if checkpoint.is_file():
+        trainer.restore(checkpoint)
+    _rewrite_history(history, trainer.history)
+    while not trainer.is_done:
+        loss = trainer.train_epoch()
+        with history.open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps({"epoch": trainer.epochs_done, "loss": loss}) + "\n")
+        if trainer.epochs_done % _CHECKPOINT_EPOCHS == 0 or trainer.is_done:
+            trainer.save(checkpoint)
+        if report is not None:
+            report(network, trainer.epochs_done, loss)
+
+
+def one_hot_targets(selection: Selection, features: Features, windows: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Targets of some windows [shape=(n, labels), float32]."""
+    labels = selection.dataset.labels
+    position = np.array([labels.index(clip.label) for clip in selection.dataset.clips])
+    rows: NDArray[np.float32] = np.eye(len(labels), dtype=np.float32)[position[features.clip_of_window[windows]]]
+    return rows
+
+
+def _make_trainer(plan: Plan, selection: Selection, features: Features, network: str, home: Path) -> Trainer:
+    """Measure the standardisation, write it down, and load the training windows."""
+    front_end = plan.recipe.front_end
+    windows = features.windows_of(selection.train_clips)
+    standardisation = measure_standardisation(features.spectra[network], windows, front_end)
+    (home / "standardisation.json").write_text(json.dumps(standardisation.to_dict()) + "\n", encoding="utf-8")
+    spectra = level_proof_spectra(features.spectra[network], windows, front_end, standardisation)
+    return Trainer(network, plan.recipe, spectra, one_hot_targets(selection, features, windows))
+
+
+def _rewrite_history(path: Path, losses: Sequence[float]) -> None:
+    lines = [json.dumps({"epoch": epoch, "loss": loss}) + "\n" for epoch, loss in enumerate(losses, start=1)]
+    path.write_text("".join(lines), encoding="utf-8")
+
+
+def _follow(work: list[Future[None]], folder: Path, seen: dict[str, int], report: EpochReport | None) -> None:
+    """Read the histories that the processes write until all are done; stop at the first error."""
+    pending: Any = set(work)
+    while pending:
+        done, pending = wait(pending, _POLL_SECONDS)
+        for network, count in list(seen.items()):
+            seen[network] = _report_new_lines(folder / network / "history.jsonl", network, count, report)
+        for future in done:
+            if future.exception() is not None:
+                for other in pending:
+                    other.cancel()
+                future.result()
+
+
+def _report_new_lines(path: Path, network: str, seen: int, report: EpochReport | None) -> int:
+    """Report the epochs after `seen`; return how many there are by now."""
+    if not path.is_file():
+        return seen
+    lines = [line for line in path.read_text(encoding="utf-8").splitlines(keepends=True) if line.endswith("\n")]
+    for line in lines[seen:]:
+        entry = json.loads(line)
+        if report is not None:
+            report(network, entry["epoch"], entry["loss"])
+    return max(seen, len(lines))

@@ -1,0 +1,147 @@
+"""A run's folder: what is trained on what, written down before anything starts, and everything that comes of it.
+
+plan.json                recipe, data set, parts, command
+<network>/checkpoint.npz, history.jsonl, standardisation.json
+evaluation.json, evaluation.txt, confusion.png
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, Self
+
+from soundscene.errors import SettingsError
+from soundscene.frontend import Standardisation
+from soundscene_train.datasets import CitySettings, Selection, open_dataset
+from soundscene_train.errors import TrainingError
+from soundscene_train.features import Features, FeatureSettings, Progress, prepare_features
+from soundscene_train.recipe import Recipe, parse_recipe
+
+__all__ = ["Plan"]
+
+_FILE_NAME: Final = "plan.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a run trains on what.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        All settings.
+    dataset_name : str
+        One of `DATASET_NAMES`.
+    data_dir, cache_dir : Path
+        Where the data set lies and where spectrograms are kept.
+    train_parts, test_parts : tuple of str or None
+        Folds or splits; None takes the data set's own.
+    city : CitySettings
+        Size of the synthetic city, used by that data set alone.
+    command : str
+        What the user typed, for the record.
+    """
+
+    recipe: Recipe
+    dataset_name: str
+    data_dir: Path
+    cache_dir: Path
+    train_parts: tuple[str, ...] | None = None
+    test_parts: tuple[str, ...] | None = None
+    city: CitySettings = field(default_factory=CitySettings)
+    command: str = ""
+
+    def open(self) -> Selection:
+        """Open the data set and check the parts.
+
+        Raises
+        ------
+        DatasetError
+            The data is missing or damaged, or a part does not exist.
+        """
+        dataset = open_dataset(self.dataset_name, self.data_dir, self.city)
+        train = self.train_parts if self.train_parts is not None else dataset.train_parts
+        test = self.test_parts if self.test_parts is not None else dataset.test_parts
+        if self.test_parts is None and self.train_parts is not None:
+            test = tuple(part for part in dataset.parts if part not in train)
+        return Selection(dataset, train, test)
+
+    def features(self, selection: Selection, gain_db: float = 0.0, progress: Progress | None = None) -> Features:
+        """Compute or find the spectrograms of the whole data set."""
+        settings = FeatureSettings(self.recipe.front_end, self.recipe.fusion.short_clip, gain_db)
+        return prepare_features(selection.dataset, settings, self.cache_dir, progress)
+
+    def save(self, folder: Path) -> None:
+        """Write the plan; a folder that holds another plan is refused.
+
+        Raises
+        ------
+        TrainingError
+            The folder belongs to another run, or cannot be written.
+        """
+        path = folder / _FILE_NAME
+        content = self._to_dict()
+        try:
+            if path.is_file():
+                held = json.loads(path.read_text(encoding="utf-8"))
+                if {**held, "command": ""} != {**content, "command": ""}:
+                    raise TrainingError(f"{folder} holds a run of another plan; name another --run folder")
+                return
+            folder.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        except OSError as error:
+            raise TrainingError(f"{folder}: cannot be written: {error.strerror or error}") from error
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read a run's plan.
+
+        Raises
+        ------
+        TrainingError
+            There is none, or it is not readable.
+        """
+        path = folder / _FILE_NAME
+        if not path.is_file():
+            raise TrainingError(f"{folder} holds no {_FILE_NAME}; name the --run folder of `soundscene-train fit`")
+        try:
+            return cls._from_dict(json.loads(path.read_text(encoding="utf-8")))
+        except (ValueError, KeyError, TypeError, SettingsError) as error:
+            raise TrainingError(f"{path}: not a plan of this version ({error})") from error
+
+    def _to_dict(self) -> dict[str, Any]:
+        return {
+            "recipe": self.recipe.to_dict(),
+            "dataset": self.dataset_name,
+            "data_dir": str(self.data_dir),
+            "cache_dir": str(self.cache_dir),
+            "train_parts": None if self.train_parts is None else list(self.train_parts),
+            "test_parts": None if self.test_parts is None else list(self.test_parts),
+            "city": self.city.to_dict(),
+            "command": self.command,
+        }
+
+    @classmethod
+    def _from_dict(cls, values: Mapping[str, Any]) -> Self:
+        train, test = values["train_parts"], values["test_parts"]
+        return cls(
+            recipe=parse_recipe(values["recipe"]),
+            dataset_name=values["dataset"],
+            data_dir=Path(values["data_dir"]),
+            cache_dir=Path(values["cache_dir"]),
+            train_parts=None if train is None else tuple(train),
+            test_parts=None if test is None else tuple(test),
+            city=CitySettings(**values["city"]),
+            command=values["command"],
+        )
+
+
+def read_standardisation(folder: Path, network: str) -> Standardisation:
+    """Read the constants that `fit` measured for a network."""
+    path = folder / network / "standardisation.json"
+    if not path.is_file():
+        raise TrainingError(f"{folder} holds no trained {network} network; run `soundscene-train fit` first")
+    return Standardisation.from_dict(json.loads(path.read_text(encoding="utf-8")))

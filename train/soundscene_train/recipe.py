@@ -1,0 +1,207 @@
+"""A recipe: every setting that decides what a training run produces, as one frozen object read from TOML."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any, Final
+
+from soundscene.errors import SettingsError
+from soundscene.fusion import FusionSettings
+from soundscene.settings import FrontEndSettings
+from soundscene_train.network import NetworkSettings
+
+__all__ = ["AugmentationSettings", "FitSettings", "Recipe", "load_recipe", "packaged_recipes", "parse_recipe"]
+
+SCHEDULES: Final = ("constant", "cosine")
+
+
+@dataclass(frozen=True, slots=True)
+class FitSettings:
+    """How weights are found.
+
+    Parameters
+    ----------
+    epochs, batch_size : int > 0
+        Fixed length; the last weights count, none are chosen on test data.
+    learning_rate : float > 0
+        Adam's, at its highest.
+    schedule : {"constant", "cosine"}
+        Cosine falls to 1 % after a linear warm-up.
+    warm_up_share : float in [0, 1)
+        Share of all steps that the warm-up takes.
+    weight_decay : float >= 0
+        lambda of the paper's loss term lambda / 2 * ||theta||^2 over all trained variables.
+    average_last_share : float in [0, 1)
+        Average the weights of this last share of the epochs and measure the batch norms' statistics anew; 0 keeps the
+        last weights as they are.
+
+    Raises
+    ------
+    SettingsError
+        A field is outside its range.
+    """
+
+    epochs: int = 100
+    batch_size: int = 32
+    learning_rate: float = 1e-3
+    schedule: str = "constant"
+    warm_up_share: float = 0.0
+    weight_decay: float = 1e-4
+    average_last_share: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Check every range."""
+        _require(self.epochs >= 1, "epochs must be at least 1", self.epochs)
+        _require(self.batch_size >= 2, "batch_size must be at least 2", self.batch_size)
+        _require(self.learning_rate > 0.0, "learning_rate must be above 0", self.learning_rate)
+        _require(self.schedule in SCHEDULES, f"schedule must be one of {', '.join(SCHEDULES)}", self.schedule)
+        _require(0.0 <= self.warm_up_share < 1.0, "warm_up_share must lie in [0, 1)", self.warm_up_share)
+        _require(self.weight_decay >= 0.0, "weight_decay must not be below 0", self.weight_decay)
+        _require(0.0 <= self.average_last_share < 1.0, "average_last_share must lie in [0, 1)", self.average_last_share)
+
+
+@dataclass(frozen=True, slots=True)
+class AugmentationSettings:
+    """How one clip becomes many.
+
+    Parameters
+    ----------
+    mixup_alpha : float >= 0
+        Both parameters of mixup's beta distribution; 0 switches it off.
+    frequency_mask_bands, time_mask_frames : int >= 0
+        SpecAugment: the widest frequency mask and the widest time mask, one of each per patch.
+    roll : bool
+        Rotate each window in time by a random number of frames.
+
+    Raises
+    ------
+    SettingsError
+        A field is outside its range.
+    """
+
+    mixup_alpha: float = 0.4
+    frequency_mask_bands: int = 16
+    time_mask_frames: int = 16
+    roll: bool = False
+
+    def __post_init__(self) -> None:
+        """Check every range."""
+        _require(self.mixup_alpha >= 0.0, "mixup_alpha must not be below 0", self.mixup_alpha)
+        _require(self.frequency_mask_bands >= 0, "frequency_mask_bands must not be below 0", self.frequency_mask_bands)
+        _require(self.time_mask_frames >= 0, "time_mask_frames must not be below 0", self.time_mask_frames)
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """All settings of a training run.
+
+    Parameters
+    ----------
+    name : str
+        For reports and provenance.
+    seed : int >= 0
+        Weights, order, augmentation and dropout follow from it.
+    front_end, network, fit, augmentation, fusion
+        The parts.
+    """
+
+    name: str = "unnamed"
+    seed: int = 0
+    front_end: FrontEndSettings = field(default_factory=FrontEndSettings)
+    network: NetworkSettings = field(default_factory=NetworkSettings)
+    fit: FitSettings = field(default_factory=FitSettings)
+    augmentation: AugmentationSettings = field(default_factory=AugmentationSettings)
+    fusion: FusionSettings = field(default_factory=FusionSettings)
+
+    def __post_init__(self) -> None:
+        """Check what concerns the whole."""
+        _require(self.seed >= 0, "seed must not be below 0", self.seed)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a JSON-ready copy; `parse_recipe` reads it back."""
+        return json.loads(json.dumps(dataclasses.asdict(self)))  # type: ignore[no-any-return]  # tuples become lists
+
+    def with_fit(self, **changes: Any) -> Recipe:
+        """Return a copy with other fit settings."""
+        return dataclasses.replace(self, fit=dataclasses.replace(self.fit, **changes))
+
+
+def packaged_recipes() -> dict[str, str]:
+    """Return the text of the recipes that come with the package, by name."""
+    folder = resources.files("soundscene_train").joinpath("recipes")
+    return {
+        entry.name.removesuffix(".toml"): entry.read_text(encoding="utf-8")
+        for entry in sorted(folder.iterdir(), key=lambda item: item.name)
+        if entry.name.endswith(".toml")
+    }
+
+
+def load_recipe(name_or_path: str) -> Recipe:
+    """Read a packaged recipe by its name or any other by its path.
+
+    Raises
+    ------
+    SettingsError
+        There is no such recipe, it is not valid TOML, or a key or value is not known.
+    """
+    packaged = packaged_recipes()
+    path = Path(name_or_path)
+    if name_or_path in packaged:
+        text = packaged[name_or_path]
+    elif path.is_file():
+        text = path.read_text(encoding="utf-8")
+    else:
+        raise SettingsError(f"no recipe {name_or_path!r}: expected one of {', '.join(packaged)} or a TOML file")
+    try:
+        return parse_recipe(tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"recipe {name_or_path}: not valid TOML: {error}") from error
+    except (SettingsError, TypeError) as error:
+        raise SettingsError(f"recipe {name_or_path}: {error}") from error
+
+
+def parse_recipe(values: Mapping[str, Any]) -> Recipe:
+    """Build a recipe from nested tables; whatever is left out keeps its default.
+
+    `front_end` may name a `preset`, on which its other keys are laid.
+
+    Raises
+    ------
+    SettingsError
+        A key is unknown or a value outside its range.
+    """
+    parts = {
+        "network": NetworkSettings,
+        "fit": FitSettings,
+        "augmentation": AugmentationSettings,
+        "fusion": FusionSettings,
+    }
+    fields: dict[str, Any] = dict(values)
+    for key, kind in parts.items():
+        if key in fields:
+            fields[key] = _build(kind, fields[key], key)
+    if "front_end" in fields:
+        table = dict(fields["front_end"])
+        base = FrontEndSettings.preset(table.pop("preset", "five-seconds"))
+        fields["front_end"] = FrontEndSettings.from_dict(base.to_dict() | table)
+    return _build(Recipe, fields, "the recipe")  # type: ignore[no-any-return]
+
+
+def _build(kind: Any, values: Mapping[str, Any], place: str) -> Any:
+    """Make a settings object from a table, refusing keys it does not have."""
+    known = {entry.name for entry in dataclasses.fields(kind)}
+    unknown = sorted(set(values) - known)
+    if unknown:
+        raise SettingsError(f"{place} has no setting {', '.join(unknown)}; known are {', '.join(sorted(known))}")
+    return kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
+
+
+def _require(condition: bool, expectation: str, value: object) -> None:
+    if not condition:
+        raise SettingsError(f"{expectation}, got {value!r}")

@@ -1,0 +1,112 @@
+"""An evaluation as a table, as JSON and as a picture."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from soundscene.errors import MissingExtraError
+from soundscene_train.errors import TrainingError
+from soundscene_train.evaluation import Result
+
+__all__ = ["format_table", "headline", "plot_confusion", "write_report"]
+
+_TITLES: Final = {
+    "mel": "mel",
+    "gammatone": "gammatone",
+    "cqt": "constant-Q",
+    "product": "product of three",
+    "average": "average of three",
+}
+
+
+def headline(results: Mapping[str, Result], rule: str) -> dict[str, Any]:
+    """Return what a manifest says: the fused result in full, the others by their accuracy."""
+    return {
+        **results[rule].to_dict(),
+        "rule": rule,
+        "accuracy_by_classifier": {name: round(result.accuracy, 4) for name, result in results.items()},
+    }
+
+
+def format_table(results: Mapping[str, Result], rule: str) -> str:
+    """Format all classifiers, then classes and devices of the fused one, as plain text."""
+    lines = [f"{'classifier':<20}{'correct':>12}{'accuracy':>10}{'macro':>8}{'log loss':>10}"]
+    for name, result in results.items():
+        correct = f"{result.correct_count}/{result.clip_count}"
+        lines.append(
+            f"{_TITLES.get(name, name):<20}{correct:>12}{result.accuracy:>10.1%}{result.macro_accuracy:>8.1%}"
+            f"{result.log_loss:>10.3f}"
+        )
+    fused = results[rule]
+    for title, shares in (("class", fused.class_accuracy), ("device", fused.device_accuracy)):
+        if shares:
+            lines += ["", f"{title:<20}{'accuracy':>10}   ({_TITLES[rule]})"]
+            lines += [f"{name:<20}{share:>10.1%}" for name, share in shares.items()]
+    return "\n".join(lines) + "\n"
+
+
+def write_report(
+    folder: Path, results: Mapping[str, Result], labels: Sequence[str], rule: str, extra: Mapping[str, Any]
+) -> None:
+    """Write `evaluation.json`, `evaluation.txt` and `confusion.png`.
+
+    Parameters
+    ----------
+    folder : Path
+        The run's folder.
+    results : mapping of classifier to Result
+        From `evaluate_all`.
+    labels : sequence of str
+        For the picture's axes.
+    rule : {"product", "average"}
+        The fused classifier that counts.
+    extra : mapping
+        More to say in the JSON.
+
+    Raises
+    ------
+    TrainingError
+        The folder cannot be written.
+    """
+    content = {"rule": rule, "results": {name: result.to_dict() for name, result in results.items()}, **extra}
+    try:
+        (folder / "evaluation.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        (folder / "evaluation.txt").write_text(format_table(results, rule), encoding="utf-8")
+        plot_confusion(folder / "confusion.png", results[rule], labels, _TITLES[rule])
+    except OSError as error:
+        raise TrainingError(f"{folder}: the report cannot be written: {error.strerror or error}") from error
+
+
+def plot_confusion(path: Path, result: Result, labels: Sequence[str], title: str) -> None:
+    """Draw the confusion matrix, rows normalised, with counts in the cells."""
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise MissingExtraError("the plot needs matplotlib: `pip install 'soundscene[train]'`") from error
+    names = [label.replace("_", " ") for label in labels]
+    figure = Figure(figsize=(1.5 + 0.62 * len(names), 1.2 + 0.58 * len(names)), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    totals = result.confusion.sum(axis=1, keepdims=True).clip(min=1)
+    shares = result.confusion / totals
+    axes.imshow(shares, cmap="Blues", vmin=0.0, vmax=1.0)
+    for (row, column), count in _cells(result.confusion):
+        axes.text(
+            column, row, str(count), ha="center", va="center", color="white" if shares[row, column] > 0.5 else "black"
+        )
+    axes.set_xticks(range(len(names)), names, rotation=45, ha="right")
+    axes.set_yticks(range(len(names)), names)
+    axes.set_xlabel("decided")
+    axes.set_ylabel("true")
+    axes.set_title(f"{title}: {result.correct_count} of {result.clip_count} clips, {result.accuracy:.1%}")
+    figure.savefig(path, dpi=120)
+
+
+def _cells(confusion: Any) -> list[tuple[tuple[int, int], int]]:
+    """Cells that are not zero."""
+    rows, columns = confusion.nonzero()
+    return [((int(r), int(c)), int(confusion[r, c])) for r, c in zip(rows, columns, strict=True)]

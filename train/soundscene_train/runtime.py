@@ -1,0 +1,90 @@
+"""Starting TensorFlow the way training wants it: quiet, one thread per process, no time lost in the allocator.
+
+Two settings make a training step two to three times faster on a CPU. oneDNN's kernels are off by default on processors
+without AVX-512. And the C library hands every large tensor back to the system at once, so that each operation first
+waits for fresh pages; telling it to keep them costs some memory and saves a third of the time.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import os
+import sys
+from typing import Any, Final
+
+from soundscene.errors import MissingExtraError
+
+__all__ = ["start_tensorflow"]
+
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -2, -4, -8
+"""Parameters of mallopt(3), from glibc's malloc.h."""
+_KEEP_BYTES: Final = 2**31 - 1
+_GROW_BYTES: Final = 2**28
+
+
+@functools.cache
+def start_tensorflow(thread_count: int = 1) -> Any:
+    """Import TensorFlow with training's settings, once per process.
+
+    Parameters
+    ----------
+    thread_count : int > 0
+        Threads inside an operation. With one, the same seed gives the same weights to the last bit.
+
+    Returns
+    -------
+    module
+        `tensorflow`.
+
+    Raises
+    ------
+    MissingExtraError
+        TensorFlow is not installed.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+    os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
+    _keep_memory()
+    try:
+        with _quiet_stderr():
+            import tensorflow as tf
+    except ImportError as error:
+        raise MissingExtraError(
+            "training needs TensorFlow: install it with `pip install 'soundscene[train]'`"
+        ) from error
+    try:
+        tf.config.threading.set_intra_op_parallelism_threads(thread_count)
+        tf.config.threading.set_inter_op_parallelism_threads(1)
+    except RuntimeError:  # somebody else has started it already; their threads stay
+        pass
+    tf.get_logger().setLevel("ERROR")
+    return tf
+
+
+def _keep_memory() -> None:
+    """Let glibc reuse large blocks instead of returning them; elsewhere do nothing."""
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt is None:
+        return
+    for parameter, value in (
+        (_M_MMAP_MAX, 0),
+        (_M_TRIM_THRESHOLD, _KEEP_BYTES),
+        (_M_TOP_PAD, _GROW_BYTES),
+        (_M_ARENA_MAX, 1),
+    ):
+        mallopt(parameter, value)
+
+
+class _quiet_stderr:  # noqa: N801  # used as a function
+    """Send the start-up chatter of C++ libraries, which no log level reaches, to nowhere."""
+
+    def __enter__(self) -> None:
+        self._saved = os.dup(2)
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, 2)
+        os.close(nowhere)
+
+    def __exit__(self, *_: object) -> None:
+        os.dup2(self._saved, 2)
+        os.close(self._saved)

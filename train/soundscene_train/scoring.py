@@ -1,0 +1,73 @@
+"""Scores of a run's trained networks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from soundscene.frontend import patch
+from soundscene.settings import NETWORK_NAMES
+from soundscene_train.errors import TrainingError
+from soundscene_train.fast import FastNetwork
+from soundscene_train.features import Features
+from soundscene_train.network import build_network
+from soundscene_train.plan import Plan, read_standardisation
+from soundscene_train.runtime import start_tensorflow
+
+__all__ = ["load_trained", "score_windows"]
+
+_BATCH: Final = 16
+
+
+def load_trained(plan: Plan, folder: Path, network: str, label_count: int) -> Any:
+    """Build a network and give it the weights of its last epoch.
+
+    Raises
+    ------
+    TrainingError
+        It is not fully trained.
+    """
+    start_tensorflow()
+    path = folder / network / "checkpoint.npz"
+    if not path.is_file():
+        raise TrainingError(f"{folder} holds no trained {network} network; run `soundscene-train fit` first")
+    recipe = plan.recipe
+    model = build_network(recipe.network, label_count, recipe.front_end.band_count, recipe.front_end.patch_frames)
+    try:
+        with np.load(path) as state:
+            if int(state["epochs"]) < recipe.fit.epochs:
+                raise TrainingError(
+                    f"{network} stands at epoch {int(state['epochs'])} of {recipe.fit.epochs}; run `fit` again to go on"
+                )
+            for index, variable in enumerate(model.weights):
+                variable.assign(state[f"weight_{index}"])
+    except (OSError, ValueError, KeyError) as error:
+        raise TrainingError(f"{path}: not a checkpoint of this recipe ({error}); train again") from error
+    return model
+
+
+def score_windows(
+    plan: Plan, folder: Path, features: Features, windows: NDArray[np.int64], label_count: int
+) -> NDArray[np.float64]:
+    """Score windows with all three networks.
+
+    Returns
+    -------
+    np.ndarray [shape=(networks, windows, labels), float64]
+        Softmax scores in the order of `NETWORK_NAMES`.
+    """
+    tf = start_tensorflow()
+    scores = np.empty((len(NETWORK_NAMES), len(windows), label_count))
+    for row, name in enumerate(NETWORK_NAMES):
+        model = load_trained(plan, folder, name, label_count)
+        network = FastNetwork(model, plan.recipe.network, batch_size=1)
+        forward = tf.function(lambda patches, network=network: tf.nn.softmax(network.forward(patches)[0]))
+        standardisation = read_standardisation(folder, name)
+        for first in range(0, len(windows), _BATCH):
+            part = windows[first : first + _BATCH]
+            patches = patch(np.asarray(features.spectra[name][part]), plan.recipe.front_end, standardisation)
+            scores[row, first : first + _BATCH] = forward(tf.constant(patches))
+    return scores
