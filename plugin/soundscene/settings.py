@@ -67,9 +67,9 @@ class FrontEndSettings:
     def __post_init__(self) -> None:
         """Check every range, so that no invalid settings can exist."""
         for field in fields(self):
-            value = getattr(self, field.name)
-            if value is not None and not isinstance(value, bool) and value <= 0:
-                raise SettingsError(f"{field.name} must be above 0, got {value!r}")
+            self._check_positive(field.name, field.type)
+        if self.min_frequency_hz >= self.sample_rate_hz / 2:
+            raise SettingsError(f"min_frequency_hz must lie below Nyquist ({self.sample_rate_hz / 2:g} Hz)")
         if self.delta_width_frames < 3 or self.delta_width_frames % 2 == 0:
             raise SettingsError(f"delta_width_frames must be odd and at least 3, got {self.delta_width_frames}")
         if self.fft_size_samples < self.window_size_samples:
@@ -83,6 +83,20 @@ class FrontEndSettings:
             raise SettingsError(
                 f"the top constant-Q bin ({self.cqt_max_frequency_hz:.0f} Hz) must lie below Nyquist "
                 f"({self.sample_rate_hz / 2:.0f} Hz): raise cqt_bins_per_octave or lower cqt_min_frequency_hz"
+            )
+
+    def _check_positive(self, name: str, kind: object) -> None:
+        value = getattr(self, name)
+        if kind == "bool":
+            if not isinstance(value, bool):
+                raise SettingsError(f"{name} must be true or false, got {value!r}")
+            return
+        if value is None and "None" in str(kind):
+            return
+        allowed = (int,) if kind == "int" else (int, float)
+        if isinstance(value, bool) or not isinstance(value, allowed) or not 0 < value < float("inf"):
+            raise SettingsError(
+                f"{name} must be {'a whole number' if kind == 'int' else 'a number'} above 0, got {value!r}"
             )
 
     @property

@@ -1,0 +1,55 @@
+"""No invalid front end can exist."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from soundscene.errors import SettingsError
+from soundscene.settings import PRESET_NAMES, FrontEndSettings
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"hop_size_samples": 0},
+        {"hop_size_samples": 1600.5},
+        {"hop_size_samples": "1600"},
+        {"band_count": True},
+        {"power_floor": float("nan")},
+        {"power_floor": float("inf")},
+        {"dynamic_range_db": -80.0},
+        {"remove_window_mean": 1},
+        {"remove_window_mean": None},
+        {"min_frequency_hz": 22_050.0},
+        {"delta_width_frames": 4},
+        {"fft_size_samples": 2_048},
+        {"step_frames": 137},
+        {"cqt_bins_per_octave": 12},
+    ],
+)
+def test_a_value_outside_its_range_is_refused_by_name(change: dict[str, Any]) -> None:
+    """Whatever is wrong is named, on construction."""
+    name = next(iter(change)) if "cqt" not in str(change) else "constant-Q"
+    with pytest.raises(SettingsError, match=name):
+        FrontEndSettings(**change)
+
+
+@pytest.mark.parametrize("name", PRESET_NAMES)
+def test_a_preset_survives_writing_and_reading(name: str) -> None:
+    """Settings travel with a bundle unchanged."""
+    settings = FrontEndSettings.preset(name)
+    assert FrontEndSettings.from_dict(settings.to_dict()) == settings
+
+
+def test_unknown_and_missing_keys_are_named() -> None:
+    """A bundle made by another version is refused with the difference."""
+    values = FrontEndSettings().to_dict()
+    with pytest.raises(SettingsError, match="unknown \\['mood'\\]"):
+        FrontEndSettings.from_dict(values | {"mood": 1})
+    values.pop("power_floor")
+    with pytest.raises(SettingsError, match="missing \\['power_floor'\\]"):
+        FrontEndSettings.from_dict(values)
+    with pytest.raises(SettingsError, match="no preset 'x'"):
+        FrontEndSettings.preset("x")
