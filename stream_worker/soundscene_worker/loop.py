@@ -96,12 +96,13 @@ class Worker:
     def turn(self) -> None:
         """Poll once and bring everything it yields to its end."""
         self.metrics.loop_turned()
-        self.metrics.broker_connected(self.consumer.reachable())
+        self.metrics.broker_reachable(self.consumer.reachable())
         polled = self.consumer.poll(self.settings.poll_seconds, self.settings.poll_records)
         self._let_go(polled.revoked | polled.lost)
         for partition in sorted(polled.assigned):
             first = next((r.offset for r in polled.records if r.topic_partition == partition), None)
             self._take_over(partition, first)
+        self.metrics.assignment(polled, self._partitions.keys())
         try:
             for record in polled.records:
                 self._process(record)
@@ -128,7 +129,6 @@ class Worker:
                 self._stopping.wait(self.settings.poll_seconds)
             else:
                 self._partitions[partition] = PartitionState(self.settings.policy, start)
-                self.metrics.partitions_changed("assigned", 1, len(self._partitions))
                 self.log.event("partition_assigned", partition=partition.partition, offset=start.offset)
                 return
 
@@ -137,7 +137,6 @@ class Worker:
             state = self._partitions.pop(partition, None)
             if state is not None:
                 self._close(state.session_keys())
-                self.metrics.partitions_changed("revoked", 1, len(self._partitions))
                 self.log.event("partition_revoked", partition=partition.partition)
 
     def _process(self, record: Record) -> None:
@@ -202,7 +201,7 @@ class Worker:
 
     def _start_again(self, error: Exception) -> None:
         """Forget everything since the last commit and read it again."""
-        self.metrics.went_back()
+        self.metrics.delivery_failed()
         self.log.event("delivery_failed", error=str(error))
         for partition, state in list(self._partitions.items()):
             self._let_go([partition])
@@ -217,13 +216,9 @@ class Worker:
         try:
             self.consumer.commit(commits)
         except (CommitRefused, BrokerUnreachable) as error:
-            self.metrics.committed(False)
+            self.metrics.commit_refused()
             self.log.event("commit_refused", error=str(error))
         else:
-            self.metrics.committed(True)
+            self.metrics.committed(len(commits))
         self._last_commit = self.monotonic()
         self.metrics.lag(self.consumer.lag())
-        states = self._partitions.values()
-        self.metrics.buffered(
-            sum(state.session_count for state in states), sum(state.buffered_samples for state in states)
-        )

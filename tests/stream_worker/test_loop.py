@@ -98,7 +98,7 @@ def start(cluster: MemoryCluster, classifier: SceneClassifier) -> Start:
             producer=cluster.producer(),
             scorer=SceneScorer(classifier),
             dead_letters=DeadLetterOffice(DeadLetterPolicy()),
-            metrics=WorkerMetrics(CollectorRegistry()),
+            metrics=WorkerMetrics(CollectorRegistry(), bundle),
             log=EventLog(),
         )
 
