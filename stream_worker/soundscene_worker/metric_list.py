@@ -1,105 +1,195 @@
-"""Every metric of the worker: the closed list that code, documentation, rules and dashboards share."""
+"""Every metric of the worker: a closed list, from which the metrics are made and `docs/metrics.md` is written."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Final, Literal
 
-__all__ = ["METRICS", "Metric"]
+__all__ = ["DEVICE_METRICS", "METRICS", "OTHER_DEVICES", "Definition", "markdown"]
 
-Kind = Literal["counter", "gauge", "histogram", "info"]
-
-_LATENCY_SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 120.0)
-_SCORES: Final = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
+PREFIX: Final = "soundscene_"
+OTHER_DEVICES: Final = "_other"
+"""Label under which devices beyond the limit are counted together; no device may have this name."""
 
 
 @dataclass(frozen=True, slots=True)
-class Metric:
-    """One metric family.
+class Definition:
+    """One metric.
 
     Parameters
     ----------
     name : str
-        As Prometheus shows it, without the suffix that its kind adds (`_total`, `_info`, `_bucket`).
-    kind : {"counter", "gauge", "histogram", "info"}
+        As it is scraped, without the prefix.
+    kind : str
+        `counter`, `gauge`, `histogram` or `info` (a gauge that is always 1 and says something in its labels).
+    unit : str
+        Base unit, empty for a plain number.
     labels : tuple of str
-        Label names.
     meaning : str
-        Help text; names the unit.
-    buckets : tuple of float
-        Upper bounds of a histogram.
     """
 
     name: str
-    kind: Kind
+    kind: Literal["counter", "gauge", "histogram", "info"]
+    unit: str
     labels: tuple[str, ...]
     meaning: str
-    buckets: tuple[float, ...] = ()
 
     @property
-    def shown_name(self) -> str:
-        """The name as it is queried."""
-        suffix = {"counter": "_total", "info": "_info", "histogram": "_bucket"}.get(self.kind, "")
-        return self.name + suffix
+    def full_name(self) -> str:
+        """The name as it is scraped."""
+        return PREFIX + self.name
 
-
-_DEVICE: Final = ("device",)
 
 METRICS: Final = (
-    # What a device hears
-    Metric(
-        "soundscene_device_scene", "gauge", ("device", "scene"), "1 for the scene of the device's last window, else 0"
+    Definition("build_info", "info", "", ("version",), "The program."),
+    Definition("bundle_info", "info", "", ("name", "version", "hash"), "The networks in use."),
+    Definition(
+        "loop_heartbeat_timestamp_seconds", "gauge", "seconds", (), "When the loop last turned, in seconds since 1970."
     ),
-    Metric("soundscene_device_score_ratio", "gauge", _DEVICE, "Score of that scene, 0 to 1; not a probability"),
-    Metric("soundscene_device_assessable", "gauge", _DEVICE, "1 when the last verdict may be believed, else 0"),
-    Metric("soundscene_device_level_dbfs", "gauge", _DEVICE, "RMS level of the last window in dB of full scale"),
-    Metric("soundscene_device_level_dbspl", "gauge", _DEVICE, "The same in dB SPL; only of calibrated devices"),
-    Metric(
-        "soundscene_device_coverage_ratio", "gauge", _DEVICE, "Share of the last minute of sound that arrived, 0 to 1"
-    ),
-    Metric(
-        "soundscene_device_last_audio_timestamp_seconds",
-        "gauge",
-        _DEVICE,
-        "Capture time of the end of the last chunk, Unix seconds by the device's clock",
-    ),
-    Metric("soundscene_device_windows", "counter", ("device", "scene"), "Windows published, by winning scene"),
-    Metric("soundscene_device_audio_seconds", "counter", _DEVICE, "Sound taken in, each sample once"),
-    Metric(
-        "soundscene_device_gap_seconds", "counter", ("device", "cause"), "Sound lost, by cause: missing or rejected"
-    ),
-    # What arrives
-    Metric("soundscene_chunks", "counter", ("fate",), "Decoded chunks: accepted, duplicate or late"),
-    Metric("soundscene_rejected_chunks", "counter", ("reason",), "Records that are no usable chunk"),
-    Metric(
-        "soundscene_dead_letters",
+    Definition("broker_reachable", "gauge", "", (), "1 while a broker is connected."),
+    Definition("partitions_assigned", "gauge", "partitions", (), "Partitions this worker reads."),
+    Definition("partitions_paused", "gauge", "partitions", (), "Partitions not read for the moment."),
+    Definition(
+        "partition_changes_total",
         "counter",
+        "partitions",
+        ("change",),
+        "Partitions that changed hands: `assigned`, `revoked` (given up in order), `lost` (taken).",
+    ),
+    Definition(
+        "consumer_lag_records", "gauge", "records", ("topic", "partition"), "Records that lie ahead of this worker."
+    ),
+    Definition(
+        "commits_total",
+        "counter",
+        "",
         ("outcome",),
-        "Rejected records reported (written) or only counted (withheld)",
+        "Commits that were `stored`, or `refused` (a rebalance or an outage; the next one makes up for it).",
     ),
-    Metric("soundscene_sessions", "gauge", (), "Open sessions: runs of a device at one sample rate"),
-    Metric("soundscene_buffered_bytes", "gauge", (), "Sound held for windows that are not complete yet"),
-    Metric("soundscene_devices", "gauge", (), "Devices that have a label of their own"),
-    Metric("soundscene_devices_over_limit", "counter", (), "Chunks of devices counted under _other for lack of room"),
-    # What leaves
-    Metric("soundscene_scores", "histogram", ("scene",), "Winning scores, by scene", _SCORES),
-    Metric("soundscene_unassessable_windows", "counter", ("reason",), "Windows whose verdict should not be believed"),
-    Metric(
-        "soundscene_latency_seconds",
+    Definition("deliveries_failed_total", "counter", "", (), "Times that predictions were not acknowledged."),
+    Definition(
+        "chunks_rejected_total", "counter", "chunks", ("reason",), "Chunks that could not be used; see `messages.md`."
+    ),
+    Definition(
+        "dead_letters_total", "counter", "", ("outcome",), "Dead letters `written`, or `withheld` by the rate limit."
+    ),
+    Definition("sessions_opened_total", "counter", "sessions", (), "Sessions that began, or came back after a rest."),
+    Definition(
+        "windows_unassessable_total",
+        "counter",
+        "windows",
+        ("reason",),
+        "Windows whose verdict should not be believed, by reason; a window may have several.",
+    ),
+    Definition(
+        "window_score_ratio", "histogram", "ratio", ("scene",), "Scores of the winning scene, 0 to 1, of all devices."
+    ),
+    Definition(
+        "stage_latency_seconds",
         "histogram",
+        "seconds",
         ("stage",),
-        "Seconds per stage: capture_to_worker, features, inference, total (from capture to publication)",
-        _LATENCY_SECONDS,
+        "Time per window and stage: `capture_to_worker` from the end of the window's sound to its arrival, `features`, "
+        "`inference`, `total` from the end of the sound to publication. A sensor clock that runs ahead counts as 0.",
     ),
-    # The worker and its group
-    Metric("soundscene_consumer_lag_records", "gauge", ("partition",), "Records ahead of the worker"),
-    Metric("soundscene_assigned_partitions", "gauge", (), "Partitions this worker owns"),
-    Metric("soundscene_partition_changes", "counter", ("change",), "Partitions assigned and revoked"),
-    Metric("soundscene_commits", "counter", ("outcome",), "Commits that the group took or refused"),
-    Metric("soundscene_restarts_from_commit", "counter", (), "Times the worker went back to its last commit"),
-    Metric("soundscene_broker_connected", "gauge", (), "1 while a broker is connected, else 0"),
-    Metric("soundscene_loop_timestamp_seconds", "gauge", (), "When the loop last turned, Unix seconds"),
-    Metric("soundscene_bundle", "info", ("name", "version", "hash"), "The bundle that makes the predictions"),
-    Metric("soundscene_build", "info", ("version",), "The software"),
+    Definition("devices", "gauge", "devices", (), "Devices with an open session here."),
+    Definition(
+        "device_overflow_total",
+        "counter",
+        "chunks",
+        (),
+        f"Chunks of devices beyond the limit, whose counters appear under `{OTHER_DEVICES}`.",
+    ),
 )
-"""Grouped as the documentation shows them."""
+
+DEVICE_METRICS: Final = (
+    Definition(
+        "device_chunks_total",
+        "counter",
+        "chunks",
+        ("device", "fate"),
+        "Chunks that were `accepted`, a `duplicate`, or too `late`.",
+    ),
+    Definition("device_audio_seconds_total", "counter", "seconds", ("device",), "Sound heard."),
+    Definition(
+        "device_gap_seconds_total",
+        "counter",
+        "seconds",
+        ("device", "cause"),
+        "Sound given up for lost: `missing`, or `rejected` because it arrived unusable.",
+    ),
+    Definition(
+        "device_coverage_ratio",
+        "gauge",
+        "ratio",
+        ("device",),
+        "Share of the sound that was heard, over the last 300 s of a device's sound. A device that has fallen silent "
+        "keeps its value: see `device_last_audio_timestamp_seconds`.",
+    ),
+    Definition(
+        "device_last_audio_timestamp_seconds",
+        "gauge",
+        "seconds",
+        ("device",),
+        "Capture time of the latest sound heard, by the device's clock, in seconds since 1970.",
+    ),
+    Definition("device_windows_total", "counter", "windows", ("device", "scene"), "Predictions, by winning scene."),
+    Definition(
+        "device_scene",
+        "gauge",
+        "",
+        ("device", "scene"),
+        "State set: 1 for the scene of the last window, 0 for all others.",
+    ),
+    Definition("device_score_ratio", "gauge", "ratio", ("device",), "Score of the last window's scene, 0 to 1."),
+    Definition(
+        "device_assessable", "gauge", "", ("device",), "1 when the last window's verdict may be believed, 0 if not."
+    ),
+    Definition("device_level_dbfs", "gauge", "dB", ("device",), "RMS level of the last window relative to full scale."),
+    Definition(
+        "device_level_dbspl",
+        "gauge",
+        "dB",
+        ("device",),
+        "Sound pressure level of the last window, unweighted; calibrated devices only.",
+    ),
+)
+
+_INTRODUCTION = f"""\
+# Metrics
+
+The worker serves these at `/metrics`, in the Prometheus text format or OpenMetrics, whichever is asked for.
+This page is written from the list in `soundscene_worker/metric_list.py`; a test keeps the two equal:
+`python -m soundscene_worker.metric_list > docs/metrics.md`.
+
+Rules: base units, `_total` for counters, points in time instead of ages. Label values are closed sets, but for
+`device`, which is admitted up to a limit (`--max-devices`); the counters of further devices are added up under
+`{OTHER_DEVICES}`. A device's series begin at 0 with its first chunk and are gone when its last session closes, so that
+no frozen value is left. One device is {{series}} series with ten scenes: 500 devices are about {{thousands}} thousand.
+"""
+
+
+def markdown() -> str:
+    """Return the page that lists all metrics."""
+    per_device = sum(_series(definition, 10) for definition in DEVICE_METRICS)
+    introduction = _INTRODUCTION.format(series=per_device, thousands=round(per_device * 500 / 1000))
+    tables = (_table("The worker", METRICS), _table("Each device", DEVICE_METRICS))
+    return "\n".join((introduction, *tables))
+
+
+def _series(definition: Definition, scenes: int) -> int:
+    return {"scene": scenes, "fate": 3, "cause": 2}.get(definition.labels[-1], 1)
+
+
+def _table(title: str, definitions: tuple[Definition, ...]) -> str:
+    rows = (
+        f"| `{d.full_name}` | {d.kind} | {d.unit} | {', '.join(f'`{label}`' for label in d.labels)} | {d.meaning} |"
+        for d in definitions
+    )
+    return "\n".join(
+        (f"## {title}", "", "| name | type | unit | labels | meaning |", "|---|---|---|---|---|", *rows, "")
+    )
+
+
+if __name__ == "__main__":
+    print(markdown(), end="")

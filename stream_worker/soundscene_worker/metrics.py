@@ -1,197 +1,324 @@
-"""The worker's metrics, told what happened and shown to Prometheus; the only file but `health` that knows it."""
+"""The worker's metrics for Prometheus: named by what happened, kept in a registry that is passed in."""
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
-from typing import Any, Final
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, Protocol
 
-import prometheus_client
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 from soundscene.assessment import Reason
-from soundscene_worker.broker.protocol import TopicPartition
-from soundscene_worker.coverage import Coverage
+from soundscene.windows import Fate
+from soundscene_worker.broker.protocol import Polled, TopicPartition
 from soundscene_worker.messages.chunk import AudioChunk, RejectionReason
-from soundscene_worker.messages.prediction import ModelReference, ScenePrediction
-from soundscene_worker.metric_list import METRICS, Metric
-from soundscene_worker.streams.partition import Taken
+from soundscene_worker.messages.prediction import ScenePrediction
+from soundscene_worker.metric_list import DEVICE_METRICS, METRICS, OTHER_DEVICES, Definition
 
-__all__ = ["OVERFLOW_DEVICE", "WorkerMetrics"]
+if TYPE_CHECKING:
+    from soundscene_worker.streams.partition import Taken
 
-OVERFLOW_DEVICE: Final = "_other"
-"""Label of the devices for which there is no room."""
+__all__ = ["BundleFacts", "WorkerMetrics"]
 
-_KINDS: Final = {"counter": Counter, "gauge": Gauge, "histogram": Histogram}
-_LABEL_VALUES: Final[Mapping[tuple[str, str], Iterable[str]]] = {
-    ("soundscene_chunks", "fate"): ("accepted", "duplicate", "late"),
-    ("soundscene_rejected_chunks", "reason"): tuple(RejectionReason),
-    ("soundscene_dead_letters", "outcome"): ("written", "withheld"),
-    ("soundscene_unassessable_windows", "reason"): tuple(Reason),
-    ("soundscene_latency_seconds", "stage"): ("capture_to_worker", "features", "inference", "total"),
-    ("soundscene_partition_changes", "change"): ("assigned", "revoked"),
-    ("soundscene_commits", "outcome"): ("taken", "refused"),
-}
-"""Series that exist from the start, so that a first event is an increase."""
+STAGES: Final = ("capture_to_worker", "features", "inference", "total")
+GAP_CAUSES: Final = ("missing", "rejected")
+_COVERAGE_SECONDS: Final = 300.0
+_LATENCY_BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800)
+_SCORE_BUCKETS: Final = tuple(step / 10 for step in range(1, 11))
+
+
+class BundleFacts(Protocol):
+    """What the metrics say of the bundle in use."""
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+
+    @property
+    def version(self) -> str:
+        """Its version."""
+
+    @property
+    def hash(self) -> str:
+        """SHA-256."""
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The scenes it knows."""
+
+
+@dataclass(slots=True)
+class _Device:
+    """Running totals of one device, and its last window."""
+
+    chunks: dict[str, int] = field(default_factory=lambda: dict.fromkeys(map(str, Fate), 0))
+    audio_seconds: float = 0.0
+    gap_seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(GAP_CAUSES, 0.0))
+    windows: dict[str, int] = field(default_factory=dict)
+    last_audio_seconds: float | None = None
+    last: ScenePrediction | None = None
+    recent: deque[tuple[float, float]] = field(default_factory=deque)  # (heard, lost) seconds, oldest first
+    recent_heard: float = 0.0
+    recent_lost: float = 0.0
+
+    def cover(self, heard: float, lost: float) -> None:
+        """Move the window over which coverage is counted."""
+        self.recent.append((heard, lost))
+        self.recent_heard += heard
+        self.recent_lost += lost
+        while self.recent_heard + self.recent_lost - sum(self.recent[0]) >= _COVERAGE_SECONDS:
+            oldest_heard, oldest_lost = self.recent.popleft()
+            self.recent_heard -= oldest_heard
+            self.recent_lost -= oldest_lost
+
+    @property
+    def coverage(self) -> float | None:
+        total = self.recent_heard + self.recent_lost
+        return self.recent_heard / total if total > 0 else None
+
+
+class _DeviceCollector(Collector):
+    """Yields the devices that are here at the moment of the scrape, and no others."""
+
+    def __init__(self, scenes: Iterable[str], max_devices: int) -> None:
+        self._scenes = tuple(scenes)
+        self._max_devices = max_devices
+        self._lock = threading.Lock()  # the loop writes, a scrape reads
+        self._devices: dict[str, _Device] = {}
+        self._others = self._new()
+
+    def _new(self) -> _Device:
+        return _Device(windows=dict.fromkeys(self._scenes, 0))
+
+    def admit(self, name: str) -> bool:
+        """Give a device series of its own, unless there are too many; return whether it has them."""
+        with self._lock:
+            if name not in self._devices and len(self._devices) < self._max_devices:
+                self._devices[name] = self._new()
+            return name in self._devices
+
+    def change(self, name: str, change: Callable[[_Device], None]) -> None:
+        """Apply a change to a device, or to all that were not admitted together."""
+        with self._lock:
+            change(self._devices.get(name, self._others))
+
+    def keep(self, names: Collection[str]) -> None:
+        """Remove all others."""
+        with self._lock:
+            self._devices = {name: device for name, device in self._devices.items() if name in names}
+
+    def __len__(self) -> int:
+        return len(self._devices)
+
+    def describe(self) -> Iterable[Metric]:
+        """Return no samples: registering must not depend on the devices."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield a family per metric."""
+        families = {definition.name: _family(definition) for definition in DEVICE_METRICS}
+        with self._lock:
+            for name, device in self._devices.items():
+                _add_counters(families, name, device)
+                _add_gauges(families, name, device, self._scenes)
+            if any(self._others.chunks.values()):
+                _add_counters(families, OTHER_DEVICES, self._others)
+        yield from families.values()
+
+
+def _family(definition: Definition) -> CounterMetricFamily | GaugeMetricFamily:
+    kind = CounterMetricFamily if definition.kind == "counter" else GaugeMetricFamily
+    name = definition.full_name.removesuffix("_total")
+    return kind(name, definition.meaning, labels=definition.labels)
+
+
+def _add_counters(families: Mapping[str, Metric], name: str, device: _Device) -> None:
+    def add(metric: str, labels: list[str], value: float) -> None:
+        families[metric].add_metric(labels, value)  # type: ignore[attr-defined]
+
+    for fate, count in device.chunks.items():
+        add("device_chunks_total", [name, fate], count)
+    add("device_audio_seconds_total", [name], device.audio_seconds)
+    for cause, seconds in device.gap_seconds.items():
+        add("device_gap_seconds_total", [name, cause], seconds)
+    for scene, count in device.windows.items():
+        add("device_windows_total", [name, scene], count)
+
+
+def _add_gauges(families: Mapping[str, Metric], name: str, device: _Device, scenes: Iterable[str]) -> None:
+    def add(metric: str, value: float | None, *more: str) -> None:
+        if value is not None:
+            families[metric].add_metric([name, *more], value)  # type: ignore[attr-defined]
+
+    add("device_coverage_ratio", device.coverage)
+    add("device_last_audio_timestamp_seconds", device.last_audio_seconds)
+    last = device.last
+    for scene in scenes:
+        add("device_scene", float(last is not None and last.scene == scene), scene)
+    if last is not None:
+        add("device_score_ratio", last.score)
+        add("device_assessable", float(last.assessable))
+        add("device_level_dbfs", last.level_dbfs)
+        add("device_level_dbspl", last.level_dbspl)
 
 
 class WorkerMetrics:
-    """All metrics of one worker.
+    """Everything the loop reports. Called by the loop's thread; scraped by others.
 
     Parameters
     ----------
     registry : CollectorRegistry
-        Where they are registered; never the global one.
-    scenes : collection of str
-        The bundle's labels.
-    max_devices : int > 0
-        Devices with labels of their own; the others share `OVERFLOW_DEVICE`.
-    now_seconds : callable
-        Unix time.
+        Where the metrics live; use a new one per worker.
+    bundle : BundleFacts
+        The loaded bundle.
+    version : str
+        Of the program.
+    max_devices : int >= 0
+        Devices with series of their own.
+    now : callable
+        Seconds since 1970.
     """
 
     def __init__(
         self,
         registry: CollectorRegistry,
-        scenes: Collection[str] = (),
-        max_devices: int = 1000,
-        now_seconds: Callable[[], float] = time.time,
+        bundle: BundleFacts,
+        *,
+        version: str = "",
+        max_devices: int = 500,
+        now: Callable[[], float] = time.time,
     ) -> None:
-        prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
-        self._families = {metric.name: _make(metric, registry) for metric in METRICS if metric.kind != "info"}
-        self._registry = registry
-        self._scenes = tuple(scenes)
-        self._max_devices = max_devices
-        self._now_seconds = now_seconds
-        self._coverage: dict[str, Coverage] = {}
-        self._partitions: set[str] = set()
-        for (name, _), values in _LABEL_VALUES.items():
-            for value in values:
-                self._families[name].labels(value)
-        for scene in self._scenes:
-            self._families["soundscene_scores"].labels(scene)
+        disable_created_metrics()  # type: ignore[no-untyped-call]
+        self._now = now
+        self._lagging: set[TopicPartition] = set()
+        self._devices = _DeviceCollector(bundle.labels, max_devices)
+        registry.register(self._devices)
+        self._make(registry, bundle.labels)
+        self._gauges["build_info"].labels(version).set(1)
+        self._gauges["bundle_info"].labels(bundle.name, bundle.version, bundle.hash).set(1)
+        self.loop_turned()
 
-    def describe(self, model: ModelReference, software_version: str) -> None:
-        """Say which bundle and which software run."""
-        texts = {
-            "soundscene_bundle": {"name": model.name, "version": model.version, "hash": model.hash},
-            "soundscene_build": {"version": software_version},
+    def _make(self, registry: CollectorRegistry, scenes: Iterable[str]) -> None:
+        """Make every metric of the list, with all label values that can be known now."""
+        self._counters: dict[str, Counter] = {}
+        self._gauges: dict[str, Gauge] = {}
+        self._histograms: dict[str, Histogram] = {}
+        for d in METRICS:
+            if d.kind == "counter":
+                self._counters[d.name] = Counter(d.full_name, d.meaning, d.labels, registry=registry)
+            elif d.kind == "histogram":
+                buckets = _SCORE_BUCKETS if d.unit == "ratio" else _LATENCY_BUCKETS
+                made = Histogram(d.full_name, d.meaning, d.labels, registry=registry, buckets=buckets)
+                self._histograms[d.name] = made
+            else:
+                self._gauges[d.name] = Gauge(d.full_name, d.meaning, d.labels, registry=registry)
+        closed_sets: dict[str, Iterable[str]] = {
+            "partition_changes_total": ("assigned", "revoked", "lost"),
+            "commits_total": ("stored", "refused"),
+            "chunks_rejected_total": map(str, RejectionReason),
+            "dead_letters_total": ("written", "withheld"),
+            "windows_unassessable_total": map(str, Reason),
         }
-        for metric in METRICS:
-            if metric.kind == "info":
-                info = prometheus_client.Info(metric.name, metric.meaning, registry=self._registry)
-                info.info(texts[metric.name])
+        for name, values in closed_sets.items():
+            for value in values:
+                self._counters[name].labels(value)
+        for scene in scenes:
+            self._histograms["window_score_ratio"].labels(scene)
+        for stage in STAGES:
+            self._histograms["stage_latency_seconds"].labels(stage)
+
+    # The loop and the broker
 
     def loop_turned(self) -> None:
         """Note that the loop is alive."""
-        self._set("soundscene_loop_timestamp_seconds", self._now_seconds())
+        self._gauges["loop_heartbeat_timestamp_seconds"].set(self._now())
 
-    def broker_connected(self, is_connected: bool) -> None:
-        """Note whether a broker answers."""
-        self._set("soundscene_broker_connected", is_connected)
+    def broker_reachable(self, reachable: bool) -> None:
+        """Note whether a broker is connected."""
+        self._gauges["broker_reachable"].set(reachable)
 
-    def partitions_changed(self, change: str, count: int, owned: int) -> None:
-        """Count partitions `assigned` or `revoked`, and how many are owned now."""
-        self._add("soundscene_partition_changes", count, change)
-        self._set("soundscene_assigned_partitions", owned)
+    def assignment(self, polled: Polled, assigned: Collection[TopicPartition]) -> None:
+        """Note what changed hands with a poll and what is assigned now."""
+        for change in ("assigned", "revoked", "lost"):
+            self._counters["partition_changes_total"].labels(change).inc(len(getattr(polled, change)))
+        self._gauges["partitions_assigned"].set(len(assigned))
+
+    def paused(self, count: int) -> None:
+        """Note how many partitions are paused."""
+        self._gauges["partitions_paused"].set(count)
+
+    def lag(self, lags: Mapping[TopicPartition, int]) -> None:
+        """Note the lag of the partitions that are assigned; all others are forgotten."""
+        gauge = self._gauges["consumer_lag_records"]
+        for partition, records in lags.items():
+            gauge.labels(partition.topic, partition.partition).set(records)
+        for partition in self._lagging - set(lags):
+            gauge.remove(partition.topic, partition.partition)
+        self._lagging = set(lags)
+
+    def committed(self, partitions: int) -> None:
+        """Note a commit that was stored."""
+        if partitions:
+            self._counters["commits_total"].labels("stored").inc()
+
+    def commit_refused(self) -> None:
+        """Note a commit that was not stored."""
+        self._counters["commits_total"].labels("refused").inc()
+
+    def delivery_failed(self) -> None:
+        """Note that predictions were not acknowledged."""
+        self._counters["deliveries_failed_total"].inc()
+
+    # What was heard
 
     def chunk_taken(self, chunk: AudioChunk, taken: Taken) -> None:
-        """Count a decoded chunk and what was given up for lost with it."""
-        device = self._admit(chunk.device)
-        lost_seconds = sum(gap.seconds for gap in taken.gaps)
-        self._add("soundscene_chunks", 1, str(taken.fate))
-        self._add("soundscene_device_audio_seconds", taken.seconds, device)
-        for cause in ("missing", "rejected"):
-            seconds = sum(gap.seconds for gap in taken.gaps if gap.cause == cause)
-            self._add("soundscene_device_gap_seconds", seconds, device, cause)
-        coverage = self._coverage[device]
-        coverage.add(taken.seconds, lost_seconds)
-        self._set("soundscene_device_coverage_ratio", coverage.ratio, device)
-        end_seconds = chunk.capture_time.timestamp() + len(chunk.samples) / chunk.sample_rate_hz
-        self._set("soundscene_device_last_audio_timestamp_seconds", end_seconds, device)
+        """Note a usable chunk and what came of it."""
+        if not self._devices.admit(chunk.device):
+            self._counters["device_overflow_total"].inc()
+        if taken.new_session:
+            self._counters["sessions_opened_total"].inc()
+        end_seconds = chunk.capture_time.timestamp() + chunk.sample_count / chunk.sample_rate_hz
 
-    def chunk_rejected(self, reason: str) -> None:
-        """Count a record that is no usable chunk."""
-        self._add("soundscene_rejected_chunks", 1, str(reason))
+        def change(device: _Device) -> None:
+            device.chunks[taken.fate] += 1
+            device.audio_seconds += taken.seconds
+            for gap in taken.gaps:
+                device.gap_seconds[gap.cause] += gap.seconds
+            device.cover(taken.seconds, sum(gap.seconds for gap in taken.gaps))
+            if taken.fate is Fate.ACCEPTED:
+                device.last_audio_seconds = end_seconds
+
+        self._devices.change(chunk.device, change)
+        self._gauges["devices"].set(len(self._devices))
+
+    def chunk_rejected(self, reason: RejectionReason) -> None:
+        """Note a chunk that cannot be used."""
+        self._counters["chunks_rejected_total"].labels(reason).inc()
 
     def dead_letter(self, written: bool) -> None:
-        """Count a refused record as reported, or as one too many to report."""
-        self._add("soundscene_dead_letters", 1, "written" if written else "withheld")
+        """Note a dead letter, or one the rate limit withheld."""
+        self._counters["dead_letters_total"].labels("written" if written else "withheld").inc()
 
     def window_published(self, prediction: ScenePrediction) -> None:
-        """Show a device's last window and count it."""
-        device = self._admit(prediction.device)
-        for scene in self._scenes:
-            self._set("soundscene_device_scene", scene == prediction.scene, device, scene)
-        self._set("soundscene_device_score_ratio", prediction.score, device)
-        self._set("soundscene_device_assessable", prediction.assessable, device)
-        self._set("soundscene_device_level_dbfs", prediction.level_dbfs, device)
-        if prediction.level_dbspl is not None:
-            self._set("soundscene_device_level_dbspl", prediction.level_dbspl, device)
-        self._add("soundscene_device_windows", 1, device, prediction.scene)
-        self._observe("soundscene_scores", prediction.score, prediction.scene)
-        for reason in prediction.reasons:
-            self._add("soundscene_unassessable_windows", 1, reason)
+        """Note a prediction."""
+        self._histograms["window_score_ratio"].labels(prediction.scene).observe(prediction.score)
         for stage, seconds in prediction.latency_seconds.items():
-            self._observe("soundscene_latency_seconds", max(0.0, seconds), stage)
+            self._histograms["stage_latency_seconds"].labels(stage).observe(max(0.0, seconds))
+        for reason in prediction.reasons:
+            self._counters["windows_unassessable_total"].labels(reason).inc()
 
-    def committed(self, is_taken: bool) -> None:
-        """Count a commit that the group took or refused."""
-        self._add("soundscene_commits", 1, "taken" if is_taken else "refused")
+        def change(device: _Device) -> None:
+            device.windows[prediction.scene] += 1
+            device.last = prediction
 
-    def went_back(self) -> None:
-        """Count a return to the last commit."""
-        self._add("soundscene_restarts_from_commit", 1)
-
-    def lag(self, records: Mapping[TopicPartition, int]) -> None:
-        """Show how many records lie ahead, of the partitions owned now."""
-        lags = {str(partition.partition): count for partition, count in records.items()}
-        for gone in self._partitions - set(lags):
-            self._families["soundscene_consumer_lag_records"].remove(gone)
-        self._partitions = set(lags)
-        for partition, count in lags.items():
-            self._set("soundscene_consumer_lag_records", count, partition)
-
-    def buffered(self, sessions: int, samples: int) -> None:
-        """Show what is held for windows to come."""
-        self._set("soundscene_sessions", sessions)
-        self._set("soundscene_buffered_bytes", 4 * samples)
+        self._devices.change(prediction.device, change)
 
     def keep_devices(self, devices: Collection[str]) -> None:
-        """Remove the series of all other devices: they are gone, and their last values would look alive."""
-        for device in set(self._coverage) - set(devices) - {OVERFLOW_DEVICE}:
-            del self._coverage[device]
-            for metric in METRICS:
-                if metric.labels[:1] == ("device",):
-                    self._families[metric.name].remove_by_labels({"device": device})
-        self._set("soundscene_devices", len(self._coverage))
-
-    def _admit(self, device: str) -> str:
-        """Return the device's label, and make its series on first sight."""
-        if device not in self._coverage and len(self._coverage) >= self._max_devices:
-            self._add("soundscene_devices_over_limit", 1)
-            device = OVERFLOW_DEVICE
-        if device not in self._coverage:
-            self._coverage[device] = Coverage()
-            for scene in self._scenes:
-                self._families["soundscene_device_windows"].labels(device, scene)
-            self._set("soundscene_devices", len(self._coverage))
-        return device
-
-    def _set(self, name: str, value: float, *labels: str) -> None:
-        self._of(name, labels).set(value)
-
-    def _add(self, name: str, value: float, *labels: str) -> None:
-        self._of(name, labels).inc(value)
-
-    def _observe(self, name: str, value: float, *labels: str) -> None:
-        self._of(name, labels).observe(value)
-
-    def _of(self, name: str, labels: tuple[str, ...]) -> Any:
-        family = self._families[name]
-        return family.labels(*labels) if labels else family
-
-
-def _make(metric: Metric, registry: CollectorRegistry) -> Any:
-    options: dict[str, Any] = {"buckets": metric.buckets} if metric.buckets else {}
-    return _KINDS[metric.kind](metric.name, metric.meaning, metric.labels, registry=registry, **options)
+        """Remove the series of all other devices."""
+        self._devices.keep(devices)
+        self._gauges["devices"].set(len(self._devices))
