@@ -24,6 +24,7 @@ try:
     from kafka.admin import NewTopic
     from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
     from kafka.coordinator.assignors.range import RangePartitionAssignor
+    from kafka.structs import MemberState
 except ImportError as error:
     raise MissingExtraError(f"{error.name} is not installed: pip install 'soundscene[worker]'") from error
 
@@ -61,6 +62,8 @@ class KafkaConsumer(Consumer):
         self._ever_owned: set[TopicPartition] = set()
         self._returning: set[TopicPartition] = set()
         self._closed = False
+        metrics = client.metrics(raw=True)
+        self._connection_count = next(metrics[name] for name in metrics if name.name == "connection-count")
         client.subscribe(list(topics), listener=_Listener(client, self._membership))
 
     @override
@@ -142,7 +145,11 @@ class KafkaConsumer(Consumer):
 
     @override
     def reachable(self) -> bool:
-        return bool(self._client.metrics()["consumer-metrics"]["connection-count"] > 0)
+        return bool(self._connection_count.value() > 0)
+
+    @override
+    def joined(self) -> bool:
+        return bool(self._client.group_metadata().state == MemberState.STABLE)
 
     @override
     def close(self) -> None:

@@ -236,6 +236,7 @@ class MemoryConsumer(Consumer):
         self._cluster = cluster
         self._next_offsets: dict[TopicPartition, int] = {}
         self._paused: set[TopicPartition] = set()
+        self._has_polled = False
         self._closed = False
 
     @override
@@ -301,12 +302,17 @@ class MemoryConsumer(Consumer):
         return not self._cluster.is_down
 
     @override
+    def joined(self) -> bool:
+        return self._has_polled and not self._closed
+
+    @override
     def close(self) -> None:
         if not self._closed:
             self._closed = True
             self._cluster.leave(self)
 
     def _poll_now(self, max_records: int) -> Polled:
+        self._has_polled = True
         change = self.membership.tell()
         if any(change):
             gone = change.revoked | change.lost

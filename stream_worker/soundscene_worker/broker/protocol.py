@@ -168,7 +168,10 @@ class Consumer(Protocol):
         """
 
     def reachable(self) -> bool:
-        """Tell whether a broker is connected now. Does not block."""
+        """Tell whether a broker is connected now. Does not block; any thread may ask."""
+
+    def joined(self) -> bool:
+        """Tell whether the group counts this member in, with partitions or without. Does not block; any thread."""
 
     def close(self) -> None:
         """Leave the group, committing nothing. Blocks briefly; may be called twice; raises nothing."""

@@ -199,7 +199,9 @@ class TestGroup:
         """A first member gets all partitions, then every record that was there before, then what comes."""
         values = fill(cluster, topic)
         seen = Seen(cluster.consumer(group, [topic]))
+        assert not seen.consumer.joined()
         seen.until(lambda: seen.owned == set(partitions(topic)))
+        assert seen.consumer.joined()
         assert not seen.records, "partitions are announced one poll before their records"
         assert [seen.consumer.position(p) for p in partitions(topic)] == [0] * 4
         assert [seen.consumer.committed(p) for p in partitions(topic)] == [None] * 4
@@ -302,6 +304,8 @@ class TestGroup:
         first.until(lambda: len(first.owned | second.owned) == 1, second)
         busy, idle = (first, second) if first.owned else (second, first)
         idle.poll()
+        assert not idle.owned
+        assert idle.consumer.joined()
         busy.consumer.close()
         idle.until(lambda: len(idle.owned) == 1)
 
@@ -386,6 +390,7 @@ class TestEnd:
             assert seen.values() == values
             assert seen.consumer.reachable()
             seen.consumer.close()
+            assert not seen.consumer.joined()
             seen.consumer.close()
         producer = cluster.producer()
         producer.close()
