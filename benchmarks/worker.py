@@ -19,7 +19,7 @@ import numpy as np
 
 from benchmarks.results import machine, write_section
 from scripts.kafka_broker import KafkaBroker
-from scripts.pipeline import Topics, WorkerProcess
+from scripts.pipeline import Topics, WorkerProcess, scrape
 from scripts.processes import Child, spawn
 from soundscene_worker.broker.connection import KafkaConnection
 from soundscene_worker.broker.kafka import KafkaCluster
@@ -76,7 +76,7 @@ def peak_memory_bytes(pid: int) -> int:
 
 def total_lag(worker: WorkerProcess) -> int:
     """Return the sum of the worker's lag over its partitions, in records."""
-    return int(sum(sample.value for sample in worker.samples() if sample.name == LAG_METRIC))
+    return int(sum(sample.value for sample in scrape(worker.address) if sample.name == LAG_METRIC))
 
 
 def latencies(bootstrap: str, topic: str) -> np.ndarray:

@@ -8,7 +8,6 @@ import time
 import urllib.request
 import uuid
 from dataclasses import dataclass
-from http.client import HTTPResponse
 from pathlib import Path
 from typing import Self
 
@@ -40,37 +39,46 @@ class Topics:
         return self.chunks, self.predictions, self.dead_letters
 
 
+def worker_arguments(topics: Topics, group: str, port: int) -> list[str]:
+    """Return the options of a worker, but for where its broker is."""
+    return [
+        *("--group-id", group, "--http-port", str(port)),
+        *("--chunks-topic", topics.chunks, "--predictions-topic", topics.predictions),
+        *("--dead-letters-topic", topics.dead_letters),
+    ]
+
+
+def answers(address: str, path: str) -> bool:
+    """Tell whether the server at `host:port` says under this path that all is well."""
+    with contextlib.suppress(OSError), urllib.request.urlopen(f"http://{address}{path}", timeout=2):
+        return True
+    return False
+
+
+def scrape(address: str) -> list[Sample]:
+    """Return every sample of a metrics page; none while the server at `host:port` does not answer."""
+    with contextlib.suppress(OSError), urllib.request.urlopen(f"http://{address}/metrics", timeout=5) as page:
+        families = text_string_to_metric_families(page.read().decode())
+        return [sample for family in families for sample in family.samples]
+    return []
+
+
 class WorkerProcess:
     """`soundscene-worker` with its own port for metrics; its output goes to a file."""
 
-    def __init__(
-        self,
-        bootstrap: str,
-        group: str,
-        topics: Topics,
-        log: Path,
-        *,
-        core: int | None = None,
-        options: tuple[str, ...] = (),
-    ) -> None:
+    def __init__(self, bootstrap: str, group: str, topics: Topics, log: Path, *, core: int | None = None) -> None:
         """Start it, on one processor core if asked."""
-        self.port = free_port()
+        port = free_port()
+        self.address = f"127.0.0.1:{port}"
         self.log = log
-        command = [
-            *(["taskset", "--cpu-list", str(core)] if core is not None else []),
-            *(sys.executable, "-m", "soundscene_worker"),
-            *("--bootstrap-servers", bootstrap, "--group-id", group),
-            *("--chunks-topic", topics.chunks, "--predictions-topic", topics.predictions),
-            *("--dead-letters-topic", topics.dead_letters, "--http-port", str(self.port)),
-            *options,
-        ]
+        pinning = ["taskset", "--cpu-list", str(core)] if core is not None else []
+        program = [sys.executable, "-m", "soundscene_worker", "--bootstrap-servers", bootstrap]
         with log.open("wb") as output:
-            self.child: Child = spawn(command, output=output, environment={"OMP_NUM_THREADS": "1"})
-
-    @property
-    def address(self) -> str:
-        """`host:port` of its HTTP server."""
-        return f"127.0.0.1:{self.port}"
+            self.child: Child = spawn(
+                [*pinning, *program, *worker_arguments(topics, group, port)],
+                output=output,
+                environment={"OMP_NUM_THREADS": "1"},
+            )
 
     def wait_until_ready(self) -> None:
         """Return when the worker has joined its group and its networks are warm.
@@ -80,22 +88,11 @@ class WorkerProcess:
         """
         deadline = time.monotonic() + READY_TIMEOUT_SECONDS
         while time.monotonic() < deadline and self.child.poll() is None:
-            with contextlib.suppress(OSError), self._get("/ready"):
+            if answers(self.address, "/ready"):
                 return
             time.sleep(0.1)
         raise ServiceError(f"The worker did not get ready:\n{self.log.read_text()[-3000:]}")
 
-    def samples(self) -> list[Sample]:
-        """Return every sample of its metrics page; none while it does not answer."""
-        with contextlib.suppress(OSError), self._get("/metrics") as page:
-            families = text_string_to_metric_families(page.read().decode())
-            return [sample for family in families for sample in family.samples]
-        return []
-
     def stop(self, timeout_seconds: float = 30.0) -> int:
         """Ask it to drain and leave; return its exit status."""
         return stop(self.child, timeout_seconds=timeout_seconds)
-
-    def _get(self, path: str) -> HTTPResponse:
-        response: HTTPResponse = urllib.request.urlopen(f"http://{self.address}{path}", timeout=2)
-        return response
