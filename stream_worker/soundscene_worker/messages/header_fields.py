@@ -13,7 +13,7 @@ from soundscene_worker.messages.cloud_events import SPEC_VERSION, unpack_headers
 from soundscene_worker.messages.limits import ChunkLimits, RejectedChunk, RejectionReason
 from soundscene_worker.messages.times import TimeFormatError, parse_time
 
-__all__ = ["HeaderFields", "parse_device"]
+__all__ = ["HeaderFields", "is_name", "parse_device"]
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@+-]*", re.ASCII)
 _WHOLE_NUMBER: Final = re.compile(r"[0-9]{1,16}", re.ASCII)
@@ -32,14 +32,15 @@ def parse_device(key: bytes | None, limits: ChunkLimits) -> str:
     device = (key or b"").decode(errors="replace")
     if not device:
         raise RejectedChunk(RejectionReason.BAD_DEVICE, "expected the record's key to be the device id, found no key")
-    if not _is_name(device, limits):
+    if not is_name(device, limits):
         raise RejectedChunk(
             RejectionReason.BAD_DEVICE, _name_message("a device id as the record's key", device, limits)
         )
     return device
 
 
-def _is_name(text: str, limits: ChunkLimits) -> bool:
+def is_name(text: str, limits: ChunkLimits) -> bool:
+    """Tell whether a text may name a device or a session."""
     return len(text) <= limits.max_name_length and _NAME.fullmatch(text) is not None
 
 
@@ -85,7 +86,7 @@ class HeaderFields:
 
     def name(self, name: str, limits: ChunkLimits) -> str:
         """Return an id."""
-        if not _is_name(text := self.text(name), limits):
+        if not is_name(text := self.text(name), limits):
             raise RejectedChunk(RejectionReason.BAD_HEADER, _name_message(f"ce_{name}", text, limits))
         return text
 
