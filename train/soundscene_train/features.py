@@ -77,6 +77,11 @@ class Features:
     spectra: dict[str, Array]
     clip_of_window: NDArray[np.int64]
 
+    @property
+    def window_count(self) -> int:
+        """Windows in all."""
+        return len(self.clip_of_window)
+
     def windows_of(self, clips: Sequence[int]) -> NDArray[np.int64]:
         """Positions of the windows of some clips."""
         return np.flatnonzero(np.isin(self.clip_of_window, np.asarray(clips, np.int64)))

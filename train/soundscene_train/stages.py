@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,17 +100,34 @@ def evaluate_run(plan: Plan, folder: Path, reporter: Reporter, gains_db: Sequenc
     extra = {
         "tested_on": list(selection.test_parts),
         "trained_on": list(selection.train_parts),
+        "metrics": evaluation.metrics(_describe_test(selection)),
         "by_gain_db": {f"{gain:+g}": {k: r.to_dict() for k, r in found.items()} for gain, found in by_gain.items()},
     }
     write_report(folder, results, selection.dataset.labels, evaluation.rule, extra)
     return evaluation
 
 
-def export_run(
-    plan: Plan, folder: Path, target: Path, names: ExportNames, metrics: dict[str, Any] | None = None
-) -> Bundle:
-    """Write a run's bundle."""
+def export_run(plan: Plan, folder: Path, target: Path, names: ExportNames, metrics_from: Path | None = None) -> Bundle:
+    """Write a run's bundle, with the metrics of its own evaluation or of another run of the same recipe.
+
+    Raises
+    ------
+    TrainingError
+        `metrics_from` holds no evaluation, or one of another recipe; or a network is not trained.
+    """
+    if metrics_from is not None and Plan.load(metrics_from).recipe != plan.recipe:
+        raise TrainingError(f"{metrics_from} was trained by another recipe; its score says nothing about this run")
+    report = (metrics_from or folder) / "evaluation.json"
+    if metrics_from is not None and not report.is_file():
+        raise TrainingError(f"{metrics_from} has not been evaluated; run `soundscene-train evaluate` on it first")
+    metrics = json.loads(report.read_text(encoding="utf-8"))["metrics"] if report.is_file() else {}
     return export_bundle(plan, folder, target, names, metrics)
+
+
+def _describe_test(selection: Selection) -> str:
+    """Say what was tested on what, for a manifest."""
+    train, test = ", ".join(selection.train_parts), ", ".join(selection.test_parts)
+    return f"{selection.dataset.name}: the same recipe trained on {train} and tested on {test}"
 
 
 def _results(plan: Plan, folder: Path, selection: Selection, features: Features) -> dict[str, Result]:

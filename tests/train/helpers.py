@@ -1,0 +1,31 @@
+"""Models for tests."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from soundscene_train.network import NetworkSettings, build_network
+from soundscene_train.runtime import start_tensorflow
+
+
+def lively_model(settings: NetworkSettings, labels: int = 5, bands: int = 32, frames: int = 24) -> Any:
+    """Build a model whose norms, biases and statistics are as uneven as training makes them."""
+    start_tensorflow()
+    import keras
+
+    keras.utils.set_random_seed(3)
+    model = build_network(settings, labels, bands, frames)
+    generator = np.random.default_rng(4)
+    for variable in model.weights:
+        if "seed" in variable.path:
+            continue
+        shape = variable.shape
+        if "moving_variance" in variable.path or "gamma" in variable.path:
+            variable.assign(generator.uniform(0.4, 2.0, shape))
+        elif "kernel" in variable.path:
+            variable.assign(variable.numpy() * generator.uniform(0.8, 1.6, shape))
+        else:
+            variable.assign(generator.normal(0.0, 0.15, shape))
+    return model
