@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import logging
 import sys
-from collections.abc import Mapping
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
 from typing import Any, Final, Literal, TextIO, get_args
 
 import structlog
@@ -17,6 +19,8 @@ __all__ = ["EVENTS", "EventLog", "LogFormat", "LogLevel", "set_up_logging"]
 
 LogFormat = Literal["auto", "json", "logfmt", "text"]
 LogLevel = Literal["debug", "info", "warning", "error"]
+
+_QUIET_SECONDS: Final = 10.0
 
 EVENTS: Final[Mapping[str, LogLevel]] = {
     "worker_starting": "info",  # settings, with secrets hidden
@@ -84,7 +88,7 @@ class EventLog:
             wrapper_class=structlog.BoundLogger,
         )
 
-    def event(self, name: str, **fields: object) -> None:
+    def event(self, name: str, /, **fields: object) -> None:
         """Write one line.
 
         Raises
@@ -101,21 +105,32 @@ class EventLog:
 
 
 class _LibraryHandler(logging.Handler):
-    """Turns what a library logs into events."""
+    """Turns what a library logs into events; what it repeats during an outage, only now and then."""
 
-    def __init__(self, log: EventLog) -> None:
+    def __init__(self, log: EventLog, now: Callable[[], float]) -> None:
         super().__init__(logging.WARNING)
         self._log = log
+        self._now = now
+        self._written: dict[tuple[str, str], float] = {}  # by kind of message; a library has a limited number of them
+        self._withheld: Counter[tuple[str, str]] = Counter()
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write one line."""
-        self._log.event("client_library", source=record.name, message=record.getMessage())
+        """Write one line, unless one of its kind was written just before."""
+        kind = (record.name, str(record.msg))
+        now = self._now()
+        if now - self._written.get(kind, float("-inf")) < _QUIET_SECONDS:
+            self._withheld[kind] += 1
+            return
+        self._written[kind] = now
+        withheld = self._withheld.pop(kind, 0)
+        repeated = {"withheld": withheld} if withheld else {}
+        self._log.event("client_library", source=record.name, message=record.getMessage(), **repeated)
 
 
-def set_up_logging(log: EventLog) -> None:
+def set_up_logging(log: EventLog, now: Callable[[], float] = time.monotonic) -> None:
     """Let the Kafka client's warnings appear as events: it reports the causes of most failures there only."""
     logger = logging.getLogger("kafka")
-    logger.handlers = [_LibraryHandler(log)]
+    logger.handlers = [_LibraryHandler(log, now)]
     logger.propagate = False
 
 
@@ -142,11 +157,11 @@ def _head_first(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
 def _as_text(_: WrappedLogger, __: str, event: EventDict) -> str:
     """Return a line for people: time, event, fields; the level only when it matters."""
     fields: dict[str, Any] = dict(event)
-    time = str(fields.pop("timestamp", ""))[11:19]
+    at = str(fields.pop("timestamp", ""))[11:19]
     level, name = fields.pop("level"), fields.pop("event")
     mark = "" if level in {"debug", "info"} else f"{level.upper()} "
     details = " ".join(f"{key}={_short(value)}" for key, value in fields.items())
-    return f"{time} {mark}{name.replace('_', ' ')}{': ' if details else ''}{details}".lstrip()
+    return f"{at} {mark}{name.replace('_', ' ')}{': ' if details else ''}{details}".lstrip()
 
 
 def _as_logfmt(logger: WrappedLogger, method: str, event: EventDict) -> str:

@@ -23,7 +23,10 @@ from soundscene_worker.metric_list import DEVICE_METRICS, METRICS, OTHER_DEVICES
 if TYPE_CHECKING:
     from soundscene_worker.streams.partition import Taken
 
-__all__ = ["BundleFacts", "WorkerMetrics"]
+__all__ = ["BundleFacts", "Registry", "WorkerMetrics"]
+
+Registry = CollectorRegistry
+"""Holds the metrics of one worker."""
 
 STAGES: Final = ("capture_to_worker", "features", "inference", "total")
 GAP_CAUSES: Final = ("missing", "rejected")
@@ -236,7 +239,12 @@ class WorkerMetrics:
 
     def loop_turned(self) -> None:
         """Note that the loop is alive."""
+        self._turned_at = time.monotonic()
         self._gauges["loop_heartbeat_timestamp_seconds"].set(self._now())
+
+    def seconds_since_turn(self) -> float:
+        """Return how long the loop has not turned; any thread may ask."""
+        return time.monotonic() - self._turned_at
 
     def broker_reachable(self, reachable: bool) -> None:
         """Note whether a broker is connected."""

@@ -105,3 +105,17 @@ def test_warnings_of_the_client_library_are_events() -> None:
     entry = json.loads(stream.getvalue())
     assert (entry["event"], entry["source"]) == ("client_library", "kafka.net")
     assert entry["message"] == "connection to node 1 failed"
+
+
+def test_a_library_that_repeats_itself_is_quoted_now_and_then() -> None:
+    """An outage does not fill the log: of one kind of message, one in ten seconds, with the number left out."""
+    stream = io.StringIO()
+    seconds = iter([0.0, 1.0, 2.0, 11.0])
+    set_up_logging(EventLog(stream, format="json"), now=lambda: next(seconds))
+    for attempt in range(4):
+        logging.getLogger("kafka.net").warning("attempt %d failed", attempt)
+    entries = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert [(entry["message"], entry.get("withheld")) for entry in entries] == [
+        ("attempt 0 failed", None),
+        ("attempt 3 failed", 2),
+    ]

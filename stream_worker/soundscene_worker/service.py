@@ -1,0 +1,167 @@
+"""A whole worker, put together: bundle, metrics, HTTP server, broker and loop."""
+
+from __future__ import annotations
+
+import threading
+from types import TracebackType
+from typing import Self
+
+from soundscene import __version__
+from soundscene.bundle import Bundle, load_bundle
+from soundscene.classifier import SceneClassifier
+from soundscene_worker.broker.errors import TopicMissing
+from soundscene_worker.broker.protocol import Cluster, Consumer
+from soundscene_worker.health import About, Checks, HealthServer
+from soundscene_worker.logs import EventLog
+from soundscene_worker.loop import LoopSettings, Worker
+from soundscene_worker.messages.dead_letter import DeadLetterOffice
+from soundscene_worker.metrics import Registry, WorkerMetrics
+from soundscene_worker.scoring import SceneScorer
+from soundscene_worker.settings import WorkerSettings
+from soundscene_worker.streams.policy import StreamPolicy
+
+__all__ = ["WorkerService"]
+
+
+class WorkerService:
+    """One worker from its settings to its end. `run` in one thread; `stop` and `url` from any.
+
+    Parameters
+    ----------
+    settings : WorkerSettings
+        Everything it is told.
+    cluster : Cluster
+        Where the records are; the caller closes it.
+    log : EventLog
+        Where it says what happens.
+
+    Raises
+    ------
+    BundleError
+        The networks cannot be used.
+    SettingsError
+        The HTTP address cannot be used.
+    """
+
+    def __init__(self, settings: WorkerSettings, cluster: Cluster, log: EventLog) -> None:
+        self._settings, self._cluster, self._log = settings, cluster, log
+        self._stopping = threading.Event()
+        self._worker: Worker | None = None
+        self._consumer: Consumer | None = None
+        bundle = self._load_bundle()
+        registry = Registry()
+        self._metrics = WorkerMetrics(registry, bundle, version=__version__, max_devices=settings.max_devices)
+        about = About(__version__, _knows(bundle), settings.source_url)
+        self._server = HealthServer(settings.http_host, settings.http_port, registry, self._checks(), about)
+        log.event("http_listening", url=self._server.url)
+
+    @property
+    def url(self) -> str:
+        """Where metrics and health are served."""
+        return self._server.url
+
+    @property
+    def ready(self) -> bool:
+        """Whether the worker is a member of its group and reaches the broker."""
+        return all(check() for check in self._checks().ready.values())
+
+    def run(self) -> None:
+        """Join the group and work until `stop`.
+
+        Raises
+        ------
+        BrokerError
+            The broker cannot be reached at the start, a topic is missing, or waiting cannot cure it.
+        """
+        self._require_topics()
+        settings = self._settings
+        self._consumer = self._cluster.consumer(settings.group_id, [settings.chunks_topic])
+        producer = self._cluster.producer()
+        self._worker = Worker(
+            settings=self._loop_settings(),
+            consumer=self._consumer,
+            producer=producer,
+            scorer=SceneScorer(self._classifier),
+            dead_letters=DeadLetterOffice(settings.dead_letters),
+            metrics=self._metrics,
+            log=self._log,
+        )
+        self._log.event("worker_started", group=settings.group_id, topic=settings.chunks_topic)
+        try:
+            if not self._stopping.is_set():
+                self._worker.run()
+        finally:
+            self._consumer.close()
+            producer.close()
+        self._log.event("worker_stopped")
+
+    def stop(self) -> None:
+        """Let `run` end after its current turn."""
+        self._stopping.set()
+        if self._worker is not None:
+            self._worker.stop()
+
+    def close(self) -> None:
+        """Stop serving HTTP."""
+        self._server.close()
+
+    def __enter__(self) -> Self:
+        """Return itself."""
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        """Close."""
+        self.close()
+
+    def _load_bundle(self) -> Bundle:
+        bundle = load_bundle(self._settings.bundle)
+        self._classifier = SceneClassifier(bundle)
+        self._classifier.warm_up()
+        self._log.event("bundle_loaded", **bundle.model, knows=_knows(bundle))
+        return bundle
+
+    def _checks(self) -> Checks:
+        """Return what health asks; an outage of the broker makes a worker unready, never dead."""
+
+        def turning() -> bool:
+            return self._metrics.seconds_since_turn() < self._settings.stuck_after_seconds
+
+        def joined() -> bool:
+            return self._consumer is not None and self._consumer.joined()
+
+        def reachable() -> bool:
+            return self._consumer is not None and self._consumer.reachable()
+
+        return Checks(live={"loop": turning}, ready={"loop": turning, "group": joined, "broker": reachable})
+
+    def _require_topics(self) -> None:
+        settings = self._settings
+        topics = self._cluster.admin().topics()
+        for topic in (settings.chunks_topic, settings.predictions_topic, settings.dead_letters_topic):
+            if topic not in topics:
+                where = settings.bootstrap_servers
+                raise TopicMissing(f"there is no topic {topic!r} at {where}; create the topic, or correct its name")
+
+    def _loop_settings(self) -> LoopSettings:
+        settings, bundle = self._settings, self._classifier.bundle
+        policy = StreamPolicy(
+            front_end=bundle.front_end,
+            smoothing_windows=bundle.fusion.smoothing_windows,
+            hold_back_seconds=settings.hold_back_seconds,
+            idle_seconds=settings.idle_seconds,
+            sessions_per_device=settings.sessions_per_device,
+        )
+        return LoopSettings(
+            predictions_topic=settings.predictions_topic,
+            dead_letters_topic=settings.dead_letters_topic,
+            limits=settings.limits,
+            policy=policy,
+            poll_seconds=settings.poll_seconds,
+            poll_records=settings.poll_records,
+            commit_interval_seconds=settings.commit_interval_seconds,
+            delivery_seconds=2 * settings.delivery_timeout_seconds,  # the producer gives up first, with a reason
+        )
+
+
+def _knows(bundle: Bundle) -> str:
+    return f"{bundle.description.rstrip('.')}. It tells apart: {', '.join(bundle.labels)}."
