@@ -21,6 +21,7 @@ from soundscene_worker.command_line import (
     read_connection,
     run_command,
 )
+from soundscene_worker.messages.limits import ChunkLimits
 
 __all__ = ["EXIT_LOSS", "main"]
 
@@ -34,7 +35,7 @@ exit codes:
   2  an option, the bundle or the broker cannot be used
 
 The auditor shares no code with the worker that decides about windows. What it needs to know besides the two topics
-is how the worker was configured: its bundle, and the three rules if they are not the defaults.
+is how the worker was configured: its bundle, and its rules if they are not the defaults.
 """
 
 
@@ -47,7 +48,8 @@ def main(arguments: Sequence[str] | None = None, connect: Connect = connect_kafk
 def _run(options: argparse.Namespace, connect: Connect) -> int:
     if options.wait_seconds < 0:
         raise SettingsError(f"expected --wait-seconds to be 0 or more, got {options.wait_seconds:g}")
-    rules = Rules(options.hold_back_seconds, options.idle_seconds, options.sessions_per_device)
+    limits = ChunkLimits(options.max_chunk_bytes, options.max_chunk_seconds)
+    rules = Rules(options.hold_back_seconds, options.idle_seconds, options.sessions_per_device, limits)
     geometry = Geometry.of_bundle(options.bundle)
     with connect(read_connection(options, "soundscene-audit")) as cluster:
         auditor = Auditor(cluster, options.chunks_topic, options.predictions_topic, geometry, rules, options.model)
@@ -102,8 +104,10 @@ def _parser() -> argparse.ArgumentParser:
         ("--hold-back-seconds", float, rules.hold_back_seconds, "how late a chunk may be"),
         ("--idle-seconds", float, rules.idle_seconds, "after how much silence in the log a session is over"),
         ("--sessions-per-device", int, rules.sessions_per_device, "sessions of a device open at a time"),
+        ("--max-chunk-bytes", int, rules.limits.max_bytes, "largest payload taken"),
+        ("--max-chunk-seconds", float, rules.limits.max_seconds, "longest chunk taken"),
     ):
-        group.add_argument(name, type=kind, default=default, metavar="N", help=f"{text} (default: {default:g})")
+        group.add_argument(name, type=kind, default=default, metavar="N", help=f"{text} (default: {default})")
     add_connection_options(parser)
     return parser
 

@@ -70,11 +70,26 @@ def test_hostile_text_does_not_break_the_table(city: City, bundle: Path, capsys:
     assert "[b]\N{REPLACEMENT CHARACTER}[2J" in capsys.readouterr().out
 
 
+def test_the_rules_are_those_of_the_worker(city: City, bundle: Path) -> None:
+    """A worker that takes shorter chunks only has refused these, and nothing must exist."""
+    city.hear_seconds(0)
+    assert run(city, bundle) == 1
+    assert run(city, bundle, "--max-chunk-seconds", "0.5") == 0
+    assert run(city, bundle, "--max-chunk-bytes", "100") == 0
+
+
 @pytest.mark.parametrize(
     "options",
-    [("--chunks-topic", "nowhere"), ("--bundle", "/nonexistent"), ("--wait-seconds", "-1"), ("--idle-seconds", "0"),
-     ("--bootstrap-servers", "nonsense"), ("--sasl-password-file", "/nonexistent")],
-)  # fmt: skip
+    [
+        ("--chunks-topic", "nowhere"),
+        ("--bundle", "/nonexistent"),
+        ("--wait-seconds", "-1"),
+        ("--idle-seconds", "0"),
+        ("--max-chunk-seconds", "0"),
+        ("--bootstrap-servers", "nonsense"),
+        ("--sasl-password-file", "/nonexistent"),
+    ],
+)
 def test_what_cannot_be_used_ends_with_2(
     city: City, bundle: Path, capsys: pytest.CaptureFixture[str], options: tuple[str, str]
 ) -> None:
