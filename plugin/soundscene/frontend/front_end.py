@@ -86,7 +86,10 @@ class FrontEnd:
         AudioError
             The samples are not finite or not mono.
         """
-        samples = usable_samples(samples)
+        return self.stft_bands_unchecked(usable_samples(samples))
+
+    def stft_bands_unchecked(self, samples: Array) -> tuple[Array, Array]:
+        """Do the work of `stft_bands` on samples that went through `usable_samples`."""
         frames = self._spectra.frame_count(len(samples))
         mel, gammatone = (np.empty((frames, self.settings.band_count), np.float32) for _ in range(2))
         for first in range(0, frames, _BLOCK_FRAMES):
@@ -116,8 +119,11 @@ class FrontEnd:
         AudioError
             The samples are not finite, not mono or not a window long.
         """
-        samples = usable_samples(window_samples, self.settings.window_length_samples)
-        return log_power(self._constant_q.power(samples), self.settings)
+        return self.cqt_unchecked(usable_samples(window_samples, self.settings.window_length_samples))
+
+    def cqt_unchecked(self, window_samples: Array) -> Array:
+        """Do the work of `cqt` on samples that went through `usable_samples`."""
+        return log_power(self._constant_q.power(window_samples), self.settings)
 
     def window_spectra(self, window_samples: Array) -> WindowSpectra:
         """Return all three spectrograms of a window: a function of its samples alone.
@@ -128,9 +134,7 @@ class FrontEnd:
             The samples are not finite, not mono or not a window long.
         """
         samples = usable_samples(window_samples, self.settings.window_length_samples)
-        mel, gammatone = self.stft_bands(samples)
-        return WindowSpectra(mel, gammatone, self.cqt(samples))
-
+        return WindowSpectra(*self.stft_bands_unchecked(samples), self.cqt_unchecked(samples))
 
 
 def usable_samples(samples: Array, length_samples: int | None = None) -> Array:

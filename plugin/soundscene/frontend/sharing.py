@@ -48,10 +48,10 @@ class SharedFrames:
         follows = self._first_sample is not None and first_sample == self._first_sample + settings.step_samples
         if follows and self._mel is not None and self._gammatone is not None:
             kept = settings.window_frames - settings.step_frames
-            mel, gammatone = self._front_end.stft_bands(samples[kept * settings.hop_size_samples :])
+            mel, gammatone = self._front_end.stft_bands_unchecked(samples[kept * settings.hop_size_samples :])
             mel = np.concatenate([self._mel[settings.step_frames :], mel])
             gammatone = np.concatenate([self._gammatone[settings.step_frames :], gammatone])
         else:
-            mel, gammatone = self._front_end.stft_bands(samples)
+            mel, gammatone = self._front_end.stft_bands_unchecked(samples)
         self._first_sample, self._mel, self._gammatone = first_sample, mel, gammatone
-        return WindowSpectra(mel, gammatone, self._front_end.cqt(samples))
+        return WindowSpectra(mel, gammatone, self._front_end.cqt_unchecked(samples))
