@@ -44,7 +44,7 @@ class Demo:
             admin.ensure_topics(dict.fromkeys(self.topics.names, PARTITIONS))
         self._start_workers()
         self._start_sensors(seconds)
-        self._watch(seconds)
+        self._watch()
         return self._verdict()
 
     def _start_workers(self) -> None:
@@ -69,13 +69,13 @@ class Demo:
             self.stage.start(plan.device, "soundscene_worker.sensor", *where, *plan.options)
             self.devices.append(plan.device)
 
-    def _watch(self, seconds: float) -> None:
+    def _watch(self) -> None:
         started = time.monotonic()
         with Board(self.devices, self.console) as board:
             for prediction in self._predictions():
                 board.prediction(prediction) if prediction else board.coverage(self._coverage())
                 passed = time.monotonic() - started
-                board.show(f"{passed:.0f} of {seconds:.0f} s, {board.windows} predictions")
+                board.show(f"{passed:.0f} s, {board.windows} predictions")
                 if all(self.stage.has_ended(device) for device in self.devices):
                     break
                 self._check_workers()

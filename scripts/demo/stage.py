@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import io
 import os
 import sys
 import tempfile
@@ -21,6 +22,9 @@ from soundscene_worker.broker.connection import KafkaConnection
 from soundscene_worker.broker.kafka import KafkaCluster
 from soundscene_worker.broker.memory import MemoryCluster
 from soundscene_worker.broker.protocol import Cluster
+from soundscene_worker.logs import EventLog
+from soundscene_worker.service import WorkerService
+from soundscene_worker.settings import read_settings
 
 
 class Stage(Protocol):
@@ -103,11 +107,13 @@ class ProcessStage:
 class ThreadStage:
     """Each program is a thread of this process, and the broker is one of its objects."""
 
-    def __init__(self, reason: str) -> None:
-        """Say why there is no real broker."""
-        self.description = f"a broker in memory, for there is no real one: {reason}"
+    def __init__(self, reason: str, errors: io.StringIO) -> None:
+        """Say why there is no real broker, and where standard error goes meanwhile."""
+        self.description = f"in memory, everything in one process, for there is no real one. {reason}"
+        self._errors = errors
         self._cluster = MemoryCluster()
         self._threads: dict[str, threading.Thread] = {}
+        self._workers: dict[str, WorkerService] = {}
 
     def cluster(self) -> contextlib.AbstractContextManager[Cluster]:
         """Return the one cluster; leaving it closes nothing, for others use it."""
@@ -115,8 +121,14 @@ class ThreadStage:
 
     def start(self, name: str, module: str, *arguments: str) -> None:
         """Start a program in the background; it ends with this process at the latest."""
-        self._threads[name] = threading.Thread(target=self.run, args=(module, *arguments), name=name, daemon=True)
-        self._threads[name].start()
+        if module == "soundscene_worker":
+            settings = read_settings(["--bootstrap-servers", "memory:1", *arguments], {})
+            self._workers[name] = WorkerService(settings, self._cluster, EventLog(level="warning"))
+            program = threading.Thread(target=self._workers[name].run, name=name, daemon=True)
+        else:
+            program = threading.Thread(target=self.run, args=(module, *arguments), name=name, daemon=True)
+        self._threads[name] = program
+        program.start()
 
     def run(self, module: str, *arguments: str) -> int:
         """Run a program to its end; return its exit status."""
@@ -128,11 +140,20 @@ class ThreadStage:
         return not self._threads[name].is_alive()
 
     def stop(self, name: str) -> None:
-        """Nothing to do: all that it has published is in memory already."""
+        """Let a worker end after its current turn; sensors end by themselves."""
+        if name in self._workers:
+            self._workers[name].stop()
+            self._threads[name].join(20)
+            self._workers[name].close()
+
+    def stop_all(self) -> None:
+        """End the workers; the threads of sensors end with this process."""
+        for name in self._workers:
+            self.stop(name)
 
     def complaint(self, name: str) -> str:
-        """Programs that are threads print where we do."""
-        return ""
+        """Return the end of what all programs have printed."""
+        return self._errors.getvalue()[-2000:]
 
 
 @contextlib.contextmanager
@@ -144,7 +165,10 @@ def open_stage() -> Iterator[Stage]:
             try:
                 servers = stack.enter_context(KafkaBroker()).bootstrap_servers
             except ServiceError as error:
-                yield ThreadStage(str(error))
+                errors = stack.enter_context(contextlib.redirect_stderr(io.StringIO()))
+                threads = ThreadStage(str(error), errors)
+                stack.callback(threads.stop_all)
+                yield threads
                 return
         stage = ProcessStage(servers, Path(folder))
         stack.callback(stage.stop_all)
