@@ -12,6 +12,7 @@ from soundscene_worker.audit.geometry import Geometry
 from soundscene_worker.audit.intervals import IntervalSet
 from soundscene_worker.broker.protocol import Record
 from soundscene_worker.messages.chunk import AudioChunk, ChunkLimits, RejectedChunk, decode_chunk
+from soundscene_worker.messages.header_fields import parse_device
 
 __all__ = ["ChunkAudit", "ChunkCounts", "ExpectedWindow", "Rules", "Run"]
 
@@ -121,8 +122,8 @@ class ChunkAudit:
         """Take one record; an undecodable one holds no samples."""
         try:
             chunk = decode_chunk(record.key, record.value, record.headers, self.rules.limits)
-        except RejectedChunk as refused:
-            counts = self.counts[refused.header.device if refused.header else "(unknown)"]
+        except RejectedChunk:
+            counts = self.counts[_device(record.key, self.rules.limits)]
             counts.chunks += 1
             counts.refused += 1
             return
@@ -176,3 +177,10 @@ class ChunkAudit:
     def _hold_back_samples(self, rate_hz: int) -> int:
         configured = -(-self.rules.hold_back_seconds * rate_hz // 1)
         return max(int(configured), self.geometry.least_wait_samples(rate_hz))
+
+
+def _device(key: bytes | None, limits: ChunkLimits) -> str:
+    try:
+        return parse_device(key, limits)
+    except RejectedChunk:
+        return "(unknown)"

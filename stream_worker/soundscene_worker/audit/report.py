@@ -30,7 +30,9 @@ def print_verdict(verdict: Verdict, console: Console) -> None:
     if verdict.foreign:
         console.print(f"{verdict.foreign} records of the predictions topic are no predictions", style="yellow")
     _print_missing(verdict, console)
-    console.print(_conclusion(verdict), style="green" if verdict.is_good else "bold red", highlight=False)
+    console.print(
+        _conclusion(verdict), style="green" if verdict.is_good else "bold red", highlight=False, soft_wrap=True
+    )
 
 
 def _table(title: str, nothing: Mapping[str, float], rows: Mapping[str, Mapping[str, float]]) -> Table:
@@ -66,6 +68,7 @@ def _print_missing(verdict: Verdict, console: Console) -> None:
             f"first sample {first_sample}",
             style="red",
             highlight=False,
+            soft_wrap=True,
         )
     if len(verdict.missing_windows) > _LISTED:
         console.print(f"... and {len(verdict.missing_windows) - _LISTED} more", style="red", highlight=False)

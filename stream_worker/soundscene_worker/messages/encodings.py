@@ -85,8 +85,8 @@ def decode_payload(encoding: str, payload: bytes, expected: AudioFormat) -> NDAr
 
 
 def _encode_integers(frames: Frames, bits: int) -> NDArray[np.int32]:
-    scale = float(1 << (bits - 1))
-    return np.clip(np.rint(frames.astype(np.float64) * scale), -scale, scale - 1).astype(np.int32)
+    scale = np.float32(1 << (bits - 1))  # a power of two: the product is exact
+    return np.clip(np.rint(frames * scale), -scale, scale - 1).astype(np.int32)
 
 
 def _encode_s16(frames: Frames, _: int) -> bytes:

@@ -29,6 +29,7 @@ AUDIO_SUFFIXES: Final = frozenset(
 _BLOCK_FRAMES: Final = 65_536
 _PIECE_SECONDS: Final = 6.0  # made at a time: short, because no other sensor of the process is served meanwhile
 _FADE_SECONDS: Final = 0.5
+_PIECES: Final = 6  # made in all, then heard again in other orders: 6 MB per sensor at 44.1 kHz
 
 
 class Source(Protocol):
@@ -154,7 +155,7 @@ def _read(path: Path, rate_hz: int) -> Iterator[Frames]:
 
 
 class Scene:
-    """An endless synthesised scene, of one level throughout.
+    """An endless synthesised scene, of one level throughout: half a minute of sound, heard again in other orders.
 
     Parameters
     ----------
@@ -186,11 +187,18 @@ class Scene:
         fade = round(_FADE_SECONDS * self.sample_rate_hz)
         rise = np.sqrt(np.arange(fade, dtype=np.float32) / fade)
         piece = self._first
-        while True:
+        for following in self._pieces():
             yield piece[:-fade, np.newaxis]
-            following = self._level(synthesise(self.name, _PIECE_SECONDS, self.sample_rate_hz, self._generator))
-            following[:fade] = np.clip(rise * following[:fade] + rise[::-1] * piece[-fade:], -1.0, 1.0)
-            piece = following
+            joint = np.clip(rise * following[:fade] + rise[::-1] * piece[-fade:], -1.0, 1.0)
+            piece = np.concatenate([joint, following[fade:]])
+
+    def _pieces(self) -> Iterator[NDArray[np.float32]]:
+        pieces = []
+        for _ in range(_PIECES):
+            pieces.append(self._level(synthesise(self.name, _PIECE_SECONDS, self.sample_rate_hz, self._generator)))
+            yield pieces[-1]
+        while True:
+            yield from (pieces[index] for index in self._generator.permutation(_PIECES))
 
     def _level(self, piece: NDArray[np.float32]) -> NDArray[np.float32]:
         gain = min(self._rms / max(_rms(piece), 1e-9), 0.98 / max(float(np.max(np.abs(piece))), 1e-9))

@@ -97,6 +97,14 @@ def test_the_seed_decides_what_a_scene_is() -> None:
     assert first.shape != other.shape or not np.array_equal(first, other)
 
 
+def test_a_scene_costs_nothing_in_the_long_run() -> None:
+    """After its first half minute it is made of what there is already, and goes on for ever."""
+    blocks = Scene("park", 8_000, np.random.default_rng(1)).blocks()
+    first = {block.tobytes()[8_000 * 4 :] for block in itertools.islice(blocks, 8)}
+    later = [block.tobytes()[8_000 * 4 :] for block in itertools.islice(blocks, 20)]
+    assert set(later) <= first
+
+
 def test_an_unknown_scene_is_refused() -> None:
     """At once, with the list of those that there are."""
     with pytest.raises(SettingsError, match="park"):
