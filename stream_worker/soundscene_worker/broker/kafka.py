@@ -24,6 +24,7 @@ try:
     from kafka.admin import NewTopic
     from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
     from kafka.coordinator.assignors.range import RangePartitionAssignor
+    from kafka.net.compat import KafkaNetClient
     from kafka.structs import MemberState
 except ImportError as error:
     raise MissingExtraError(f"{error.name} is not installed: pip install 'soundscene[worker]'") from error
@@ -371,10 +372,18 @@ class KafkaCluster(Cluster):
 
     def _connect(self, client: Callable[..., Any], **settings: Any) -> Any:
         where = self.connection
+        begun: list[Any] = []
+
+        def remember(*positional: Any, **named: Any) -> Any:
+            begun.append(KafkaNetClient(*positional, **named))
+            return begun[-1]
+
         with overheard() as causes:
             try:
-                return client(**where.client_settings(), **settings)
+                return client(**where.client_settings(), **settings, kafka_client=remember)
             except (kafka_errors.KafkaError, OSError) as error:
+                for unusable in begun:  # its thread would go on trying
+                    unusable.close()
                 doing = f"no connection to Kafka at {where.servers_text} within {where.connect_timeout_seconds:g} s"
                 raise translate(next(reversed(causes), error), doing) from error
 
