@@ -123,7 +123,7 @@ def test_settings_never_change() -> None:
     """A setting cannot be assigned to."""
     settings = read_settings([], {})
     with pytest.raises(ValidationError):
-        settings.group_id = "other"  # type: ignore[misc]
+        settings.group_id = "other"
 
 
 def test_what_is_shown_is_what_was_changed() -> None:
@@ -165,7 +165,7 @@ def test_help_is_complete(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_the_page_is_written_from_the_settings() -> None:
-    """`docs/configuration.md` is what `python -m soundscene_worker.configuration_page` prints, and its example works."""
+    """`docs/configuration.md` is what the module that writes it prints, and its example can be used."""
     page = (ROOT / "docs" / "configuration.md").read_text()
     assert page == markdown()
     example = page.split("```toml\n")[1].split("```")[0]
