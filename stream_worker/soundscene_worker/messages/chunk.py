@@ -41,7 +41,7 @@ class ChunkHeader:
     Parameters
     ----------
     device, session : str
-        Who recorded it, and in which run: a restart begins a new session. ASCII letters, digits and `._:@+-`,
+        Who recorded it, and in which run: a restart begins a new session. ASCII letters, digits and `._:@+/-`,
         a letter or digit first.
     sequence : int >= 0
         Number of the chunk in the session.

@@ -15,7 +15,7 @@ from soundscene_worker.messages.times import TimeFormatError, parse_time
 
 __all__ = ["HeaderFields", "is_name", "parse_device"]
 
-_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@+-]*", re.ASCII)
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@+/-]*", re.ASCII)
 _WHOLE_NUMBER: Final = re.compile(r"[0-9]{1,16}", re.ASCII)
 _MAX_INTEGER: Final = 2**53 - 1  # what JSON carries exactly; at 384 kHz it lasts for 700 years
 _CALIBRATION_RANGE_DB: Final = (-50.0, 300.0)
@@ -46,7 +46,7 @@ def is_name(text: str, limits: ChunkLimits) -> bool:
 
 def _name_message(what: str, found: str, limits: ChunkLimits) -> str:
     return (
-        f"expected {what} of at most {limits.max_name_length} ASCII letters, digits and ._:@+-, "
+        f"expected {what} of at most {limits.max_name_length} ASCII letters, digits and ._:@+/-, "
         f"a letter or digit first; got {found[:40]!r}"
     )
 

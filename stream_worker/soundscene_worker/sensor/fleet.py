@@ -92,7 +92,7 @@ class FleetSettings:
         for name in (*self.device_names, *([] if self.session is None else [self.session])):
             if not is_name(name, ChunkLimits(max_name_length=100)):  # a restart adds to a session's name
                 raise SettingsError(
-                    f"expected a name of at most 100 ASCII letters, digits and ._:@+-, a letter or digit first; "
+                    f"expected a name of at most 100 ASCII letters, digits and ._:@+/-, a letter or digit first; "
                     f"got {name!r}"
                 )
         strangers = set(self.faulty_devices) - set(self.names())
@@ -111,7 +111,7 @@ class FleetSettings:
 
 def _as_device(stem: str) -> str:
     """Make a device id of a file name."""
-    return re.sub(r"[^A-Za-z0-9._:@+-]+", "-", stem).lstrip("-._:@+")[:100] or "sensor"
+    return re.sub(r"[^A-Za-z0-9._:@+/-]+", "-", stem).lstrip("-._:@+")[:100] or "sensor"
 
 
 def _unique(names: Sequence[str]) -> tuple[str, ...]:
