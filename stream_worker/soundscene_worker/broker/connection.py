@@ -141,7 +141,7 @@ class ConsumerTuning:
     """
 
     poll_records: int = 64
-    session_timeout_seconds: float = 45.0
+    session_timeout_seconds: float = 10.0
     heartbeat_seconds: float = 3.0
     poll_interval_seconds: float = 300.0
     assignor: str = "cooperative-sticky"
