@@ -16,15 +16,25 @@ TOLERANCE: Final = 1e-5
 
 def differ(first: ScenePrediction, again: ScenePrediction) -> bool:
     """Tell whether two predictions of one id say different things; latencies may differ."""
-    same_window = _window(first) == _window(again)
-    same_scene = (first.scene, dict(first.networks)) == (again.scene, dict(again.networks))
-    near = _near(first.scores, again.scores) and abs(first.level_dbfs - again.level_dbfs) <= TOLERANCE
-    return not (same_window and same_scene and near)
+    return _facts(first) != _facts(again) or not _near(_numbers(first), _numbers(again))
 
 
-def _window(prediction: ScenePrediction) -> tuple[str, str, int, int, int]:
-    span = prediction.first_sample, prediction.sample_count, prediction.sample_rate
-    return prediction.device, prediction.session, *span
+def _facts(prediction: ScenePrediction) -> tuple[object, ...]:
+    """Everything that must be the same."""
+    p = prediction
+    where = (p.device, p.session, p.first_sample, p.sample_count, p.sample_rate, p.start, p.end)
+    what = (p.scene, p.smoothed_scene, dict(p.networks), p.assessable, p.reasons, p.level_dbspl is None)
+    return where + what
+
+
+def _numbers(prediction: ScenePrediction) -> dict[str, float]:
+    """Everything that must be nearly the same; a label has another name here than any field."""
+    scores = {f"scores.{label}": score for label, score in prediction.scores.items()}
+    return scores | {
+        "smoothed_score": prediction.smoothed_score,
+        "level_dbfs": prediction.level_dbfs,
+        "level_dbspl": prediction.level_dbspl or 0.0,
+    }
 
 
 def _near(first: Mapping[str, float], again: Mapping[str, float]) -> bool:

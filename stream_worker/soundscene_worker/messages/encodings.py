@@ -86,7 +86,8 @@ def decode_payload(encoding: str, payload: bytes, expected: AudioFormat) -> NDAr
 
 def _encode_integers(frames: Frames, bits: int) -> NDArray[np.int32]:
     scale = np.float32(1 << (bits - 1))  # a power of two: the product is exact
-    return np.clip(np.rint(frames * scale), -scale, scale - 1).astype(np.int32)
+    integers: NDArray[np.int32] = np.clip(np.rint(frames * scale), -scale, scale - 1).astype(np.int32)
+    return integers
 
 
 def _encode_s16(frames: Frames, _: int) -> bytes:

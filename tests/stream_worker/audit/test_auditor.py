@@ -75,6 +75,11 @@ def test_a_repetition_is_counted_and_allowed(city: City) -> None:
         lambda p: replace(p, scores={"park": 0.75, "bus": 0.25}),
         lambda p: replace(p, networks=dict.fromkeys(p.networks, "tram")),
         lambda p: replace(p, first_sample=0),
+        lambda p: replace(p, smoothed_scene="tram"),
+        lambda p: replace(p, smoothed_score=0.5),
+        lambda p: replace(p, level_dbspl=60.0),
+        lambda p: replace(p, assessable=False, reasons=("silent",)),
+        lambda p: replace(p, start=p.end),
     ],
 )
 def test_a_contradiction_differs(city: City, alter: Callable[[ScenePrediction], ScenePrediction]) -> None:
