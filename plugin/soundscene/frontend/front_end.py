@@ -18,8 +18,8 @@ __all__ = ["FrontEnd", "WindowSpectra", "log_power", "usable_samples"]
 
 Array = NDArray[np.float32]
 
-_BLOCK_FRAMES: Final = 32
-"""Frames whose spectra are held at a time: half a megabyte, which stays in the cache of one core."""
+_BLOCK_FRAMES: Final = 64
+"""Frames whose spectra are held at a time: a megabyte, the size of the second-level cache of a core."""
 
 _MEL_GROUP_BANDS: Final = 8
 _GAMMATONE_GROUP_BANDS: Final = 16
