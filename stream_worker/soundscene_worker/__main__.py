@@ -27,10 +27,14 @@ EXIT_BROKER: Final = 3
 def main(arguments: Sequence[str] | None = None, environment: Mapping[str, str] | None = None) -> int:
     """Run a worker until SIGTERM or Ctrl-C; return the exit code, 0 after an orderly end."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # one process per core: compute threads only get in each other's way
+    try:
+        from soundscene_worker.logs import EventLog, set_up_logging
+        from soundscene_worker.settings import read_settings
+    except ModuleNotFoundError as error:
+        print(f"soundscene-worker: {error.name} is not installed: pip install 'soundscene[worker]'", file=sys.stderr)
+        return EXIT_SETTINGS
     from soundscene import __version__
     from soundscene.errors import SettingsError
-    from soundscene_worker.logs import EventLog, set_up_logging
-    from soundscene_worker.settings import read_settings
 
     try:
         settings = read_settings(sys.argv[1:] if arguments is None else arguments, environment, __version__)

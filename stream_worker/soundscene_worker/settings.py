@@ -43,89 +43,120 @@ class WorkerSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
     # Kafka
-    bootstrap_servers: Name = Field("127.0.0.1:9092", description="brokers, host:port separated by commas")
-    group_id: Name = Field("soundscene", description="consumer group: workers of one group share the partitions")
-    chunks_topic: Topic = Field("audio.chunks", description="topic the sensors publish to")
-    predictions_topic: Topic = Field("scene.predictions", description="topic the predictions go to")
-    dead_letters_topic: Topic = Field("audio.dead-letters", description="topic for word of what could not be used")
+    bootstrap_servers: Name = Field(default="127.0.0.1:9092", description="brokers, host:port separated by commas")
+    group_id: Name = Field(
+        default="soundscene", description="consumer group: workers of one group share the partitions"
+    )
+    chunks_topic: Topic = Field(default="audio.chunks", description="topic the sensors publish to")
+    predictions_topic: Topic = Field(default="scene.predictions", description="topic the predictions go to")
+    dead_letters_topic: Topic = Field(
+        default="audio.dead-letters", description="topic for word of what could not be used"
+    )
 
     # What is heard
-    bundle: Path | None = Field(None, description="folder of the networks; without it the demo bundle in the package")
+    bundle: Path | None = Field(
+        default=None, description="folder of the networks; without it the demo bundle in the package"
+    )
     hold_back_seconds: float = Field(
-        10.0, ge=0, description="a chunk this far behind the end of its session is too late (s of its own sound)"
+        default=10.0,
+        ge=0,
+        description="a chunk this far behind the end of its session is too late (s of its own sound)",
     )
-    idle_seconds: float = Field(120.0, gt=0, description="a session this far behind the log is closed (s of log time)")
-    sessions_per_device: int = Field(4, ge=1, description="open sessions of one device; the quietest is closed first")
-    max_chunk_bytes: int = Field(_LIMITS.max_bytes, ge=1, description="largest payload taken (bytes)")
-    max_chunk_seconds: float = Field(_LIMITS.max_seconds, gt=0, description="longest chunk taken (s)")
+    idle_seconds: float = Field(
+        default=120.0, gt=0, description="a session this far behind the log is closed (s of log time)"
+    )
+    sessions_per_device: int = Field(
+        default=4, ge=1, description="open sessions of one device; the quietest is closed first"
+    )
+    max_chunk_bytes: int = Field(default=_LIMITS.max_bytes, ge=1, description="largest payload taken (bytes)")
+    max_chunk_seconds: float = Field(default=_LIMITS.max_seconds, gt=0, description="longest chunk taken (s)")
     dead_letter_payload: bool = Field(
-        _LETTERS.include_payload, description="keep refused sound in the dead letters, readable by who reads the topic"
+        default=_LETTERS.include_payload,
+        description="keep refused sound in the dead letters, readable by who reads the topic",
     )
-    dead_letter_burst: int = Field(_LETTERS.burst, ge=1, description="dead letters that may follow each other at once")
+    dead_letter_burst: int = Field(
+        default=_LETTERS.burst, ge=1, description="dead letters that may follow each other at once"
+    )
     dead_letters_per_second: float = Field(
-        _LETTERS.letters_per_second, gt=0, description="dead letters in the long run"
+        default=_LETTERS.letters_per_second, gt=0, description="dead letters in the long run"
     )
 
     # Metrics and health
-    http_host: Name = Field("127.0.0.1", description="address of /metrics, /live and /ready; 0.0.0.0 for all")
-    http_port: int = Field(9464, ge=0, le=65535, description="port of the same; 0 picks a free one")
-    max_devices: int = Field(500, ge=0, description="devices with metrics of their own; more are counted together")
+    http_host: Name = Field(default="127.0.0.1", description="address of /metrics, /live and /ready; 0.0.0.0 for all")
+    http_port: int = Field(default=9464, ge=0, le=65535, description="port of the same; 0 picks a free one")
+    max_devices: int = Field(
+        default=500, ge=0, description="devices with metrics of their own; more are counted together"
+    )
     stuck_after_seconds: float = Field(
-        180.0,
+        default=180.0,
         gt=0,
         description="a loop that has not turned for so long is not alive (s): longer than a delivery may take",
     )
-    source_url: str | None = Field(None, description="where this program's source is; without it /source.tar.gz has it")
-    log_format: LogFormat = Field("auto", description="text, json, logfmt; auto is text on a terminal, else json")
-    log_level: LogLevel = Field("info", description="debug, info, warning or error")
+    source_url: str | None = Field(
+        default=None, description="where this program's source is; without it /source.tar.gz has it"
+    )
+    log_format: LogFormat = Field(
+        default="auto", description="text, json, logfmt; auto is text on a terminal, else json"
+    )
+    log_level: LogLevel = Field(default="info", description="debug, info, warning or error")
 
     # How records are taken and sent
-    poll_seconds: float = Field(0.5, gt=0, le=10, description="longest wait for records (s)")
-    poll_records: int = Field(_CONSUMING.poll_records, ge=1, description="most records taken at once")
-    commit_interval_seconds: float = Field(1.0, ge=0, description="least time between two commits (s)")
-    assignor: str = Field(_CONSUMING.assignor, description=f"{' or '.join(ASSIGNORS)}; the same in the whole group")
+    poll_seconds: float = Field(default=0.5, gt=0, le=10, description="longest wait for records (s)")
+    poll_records: int = Field(default=_CONSUMING.poll_records, ge=1, description="most records taken at once")
+    commit_interval_seconds: float = Field(default=1.0, ge=0, description="least time between two commits (s)")
+    assignor: str = Field(
+        default=_CONSUMING.assignor, description=f"{' or '.join(ASSIGNORS)}; the same in the whole group"
+    )
     group_instance_id: Name | None = Field(
-        None, description="name that survives restarts: one within the session timeout then moves no partition"
+        default=None, description="name that survives restarts: one within the session timeout then moves no partition"
     )
     session_timeout_seconds: float = Field(
-        _CONSUMING.session_timeout_seconds, gt=0, description="silence after which the group gives partitions away (s)"
+        default=_CONSUMING.session_timeout_seconds,
+        gt=0,
+        description="silence after which the group gives partitions away (s)",
     )
     heartbeat_seconds: float = Field(
-        _CONSUMING.heartbeat_seconds, gt=0, description="time between signs of life to the group (s)"
+        default=_CONSUMING.heartbeat_seconds, gt=0, description="time between signs of life to the group (s)"
     )
     poll_interval_seconds: float = Field(
-        _CONSUMING.poll_interval_seconds, gt=0, description="longest time between two polls (s)"
+        default=_CONSUMING.poll_interval_seconds, gt=0, description="longest time between two polls (s)"
     )
     reconnect_seconds: float = Field(
-        _CONSUMING.reconnect_seconds, gt=0, description="longest pause between attempts to reach a lost broker (s)"
+        default=_CONSUMING.reconnect_seconds,
+        gt=0,
+        description="longest pause between attempts to reach a lost broker (s)",
     )
     linger_seconds: float = Field(
-        _PRODUCING.linger_seconds, ge=0, description="how long a prediction may wait for company (s)"
+        default=_PRODUCING.linger_seconds, ge=0, description="how long a prediction may wait for company (s)"
     )
     compression: str = Field(
-        _PRODUCING.compression, description=f"of predictions: {', '.join(COMPRESSIONS)}; readers need the codec"
+        default=_PRODUCING.compression, description=f"of predictions: {', '.join(COMPRESSIONS)}; readers need the codec"
     )
     delivery_timeout_seconds: float = Field(
-        _PRODUCING.delivery_timeout_seconds, gt=0, description="how long the broker may take to acknowledge (s)"
+        default=_PRODUCING.delivery_timeout_seconds, gt=0, description="how long the broker may take to acknowledge (s)"
     )
 
     # The connection
-    client_id: Name = Field(_CONNECTION.client_id, description="name in the brokers' logs and quotas")
+    client_id: Name = Field(default=_CONNECTION.client_id, description="name in the brokers' logs and quotas")
     connect_timeout_seconds: float = Field(
-        _CONNECTION.connect_timeout_seconds, gt=0, description="how long to look for a broker at the start (s)"
+        default=_CONNECTION.connect_timeout_seconds, gt=0, description="how long to look for a broker at the start (s)"
     )
     request_timeout_seconds: float = Field(
-        _CONNECTION.request_timeout_seconds, gt=0, description="how long a broker may take to answer a question (s)"
+        default=_CONNECTION.request_timeout_seconds,
+        gt=0,
+        description="how long a broker may take to answer a question (s)",
     )
-    security_protocol: str = Field(_CONNECTION.security_protocol, description=", ".join(SECURITY_PROTOCOLS))
-    ssl_ca_file: Path | None = Field(None, description="certificates of trusted authorities (PEM)")
-    ssl_certificate_file: Path | None = Field(None, description="our certificate (PEM)")
-    ssl_key_file: Path | None = Field(None, description="our private key (PEM)")
-    ssl_key_password: SecretStr | None = Field(None, description="opens the private key; not on the command line")
-    ssl_check_hostname: bool = Field(True, description="the broker's certificate must name its host")
-    sasl_mechanism: str | None = Field(None, description="PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512")
-    sasl_username: str | None = Field(None, description="who we are")
-    sasl_password: SecretStr | None = Field(None, description="our password; not on the command line")
+    security_protocol: str = Field(default=_CONNECTION.security_protocol, description=", ".join(SECURITY_PROTOCOLS))
+    ssl_ca_file: Path | None = Field(default=None, description="certificates of trusted authorities (PEM)")
+    ssl_certificate_file: Path | None = Field(default=None, description="our certificate (PEM)")
+    ssl_key_file: Path | None = Field(default=None, description="our private key (PEM)")
+    ssl_key_password: SecretStr | None = Field(
+        default=None, description="opens the private key; not on the command line"
+    )
+    ssl_check_hostname: bool = Field(default=True, description="the broker's certificate must name its host")
+    sasl_mechanism: str | None = Field(default=None, description="PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512")
+    sasl_username: str | None = Field(default=None, description="who we are")
+    sasl_password: SecretStr | None = Field(default=None, description="our password; not on the command line")
 
     @model_validator(mode="after")
     def _check_together(self) -> Self:

@@ -1,0 +1,120 @@
+"""A whole worker in this process, on the broker in memory: ready when it can work, never dead of an outage."""
+
+from __future__ import annotations
+
+import io
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import urlopen
+
+import pytest
+
+from soundscene.errors import BundleError, SettingsError
+from soundscene_worker.broker.errors import TopicMissing
+from soundscene_worker.broker.memory import MemoryCluster
+from soundscene_worker.logs import EventLog
+from soundscene_worker.service import WorkerService
+from soundscene_worker.settings import WorkerSettings
+
+PATIENCE_SECONDS = 30.0
+SETTINGS = WorkerSettings(http_port=0, poll_seconds=0.02)
+
+
+@pytest.fixture
+def cluster() -> Iterator[MemoryCluster]:
+    with MemoryCluster() as cluster:
+        cluster.admin().ensure_topics({"audio.chunks": 2, "scene.predictions": 1, "audio.dead-letters": 1})
+        yield cluster
+
+
+@contextmanager
+def running(cluster: MemoryCluster, log: EventLog) -> Iterator[WorkerService]:
+    with WorkerService(SETTINGS, cluster, log) as service:
+        thread = threading.Thread(target=service.run)
+        thread.start()
+        try:
+            yield service
+        finally:
+            service.stop()
+            thread.join()
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def status(service: WorkerService, path: str) -> tuple[int, dict[str, bool]]:
+    try:
+        with urlopen(f"{service.url}{path}") as response:
+            return response.status, json.load(response)["checks"]
+    except HTTPError as error:
+        with error:
+            return error.code, json.load(error)["checks"]
+
+
+def test_a_worker_is_ready_when_it_has_joined_and_unready_in_an_outage(cluster: MemoryCluster) -> None:
+    """Readiness follows the group and the broker, liveness only the loop; the end is in order."""
+    lines = io.StringIO()
+    log = EventLog(lines, format="json")
+    with WorkerService(SETTINGS, cluster, log) as waiting:
+        assert status(waiting, "/ready") == (503, {"loop": True, "group": False, "broker": False})
+        assert status(waiting, "/live") == (200, {"loop": True})
+    with running(cluster, log) as service:
+        wait_for(lambda: service.ready)
+        assert status(service, "/ready") == (200, {"loop": True, "group": True, "broker": True})
+        cluster.outage()
+        assert status(service, "/ready") == (503, {"loop": True, "group": True, "broker": False})
+        assert status(service, "/live")[0] == 200
+        cluster.outage(is_down=False)
+        wait_for(lambda: service.ready)
+        with urlopen(f"{service.url}/metrics") as response:
+            assert b"soundscene_partitions_assigned 2.0" in response.read()
+    events = [json.loads(line)["event"] for line in lines.getvalue().splitlines()]
+    assert events[-1] == "worker_stopped"
+    assert "bundle_loaded" in events
+
+
+def test_the_start_says_what_the_worker_knows(cluster: MemoryCluster) -> None:
+    """The first lines and the front page list the sounds of the bundle, so that nobody takes them for city scenes."""
+    lines = io.StringIO()
+    with WorkerService(SETTINGS, cluster, EventLog(lines, format="json")) as service:
+        loaded = json.loads(lines.getvalue().splitlines()[0])
+        assert loaded["event"] == "bundle_loaded"
+        assert "It tells apart: " in loaded["knows"]
+        assert len(loaded["hash"]) == 64
+        with urlopen(service.url) as response:
+            assert loaded["knows"].split(":")[0] in response.read().decode()
+
+
+def test_a_worker_that_was_stopped_before_it_ran_ends_at_once(cluster: MemoryCluster) -> None:
+    """A signal that arrives during the start is not forgotten."""
+    with WorkerService(SETTINGS, cluster, EventLog(io.StringIO())) as service:
+        service.stop()
+        service.run()
+
+
+@pytest.mark.parametrize("topic", ["audio.chunks", "scene.predictions", "audio.dead-letters"])
+def test_every_topic_must_be_there(topic: str) -> None:
+    """A missing topic is named before anything is consumed."""
+    everything = {"audio.chunks", "scene.predictions", "audio.dead-letters"}
+    with MemoryCluster() as cluster, WorkerService(SETTINGS, cluster, EventLog(io.StringIO())) as service:
+        cluster.admin().ensure_topics(dict.fromkeys(everything - {topic}, 1))
+        with pytest.raises(TopicMissing, match=f"'{topic}'.*create the topic"):
+            service.run()
+
+
+def test_a_bundle_or_address_that_cannot_be_used_stops_the_start(cluster: MemoryCluster, tmp_path: Path) -> None:
+    """Nothing is consumed with networks that are not there, or where nobody could see the metrics."""
+    log = EventLog(io.StringIO())
+    with pytest.raises(BundleError, match=str(tmp_path)):
+        WorkerService(SETTINGS.model_copy(update={"bundle": tmp_path}), cluster, log)
+    with pytest.raises(SettingsError, match="cannot listen"):
+        WorkerService(SETTINGS.model_copy(update={"http_host": "192.0.2.1"}), cluster, log)
