@@ -95,10 +95,23 @@ def test_the_base_install_classifies_a_file(base_install: Path, tmp_path: Path) 
     assert answer["summary"]["scene"] == max(answer["summary"]["scores"], key=answer["summary"]["scores"].get)
 
 
-def test_the_worker_says_which_extra_it_needs(base_install: Path, tmp_path: Path) -> None:
-    """Started without its extra, the worker ends with one sentence that names the extra to install."""
-    command = [str(base_install / "soundscene-worker"), "--bootstrap-servers", "127.0.0.1:1", "--group-id", "g"]
+@pytest.mark.parametrize(
+    ("program", "extra"),
+    [
+        ("soundscene-worker", "worker"),
+        ("soundscene-sensor", "worker"),
+        ("soundscene-audit", "worker"),
+        ("soundscene-train", "train"),
+    ],
+)
+def test_programs_say_which_extra_they_need(base_install: Path, tmp_path: Path, program: str, extra: str) -> None:
+    """Started without its extra, a program ends with one line that names the extra to install."""
+    options = {
+        "soundscene-worker": ["--bootstrap-servers", "127.0.0.1:1", "--group-id", "g"],
+        "soundscene-train": ["run", "--quick"],
+    }
+    command = [str(base_install / program), *options.get(program, [])]
     outcome = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert outcome.returncode != 0
-    assert "soundscene[worker]" in outcome.stderr
+    assert outcome.returncode == 2
+    assert f"soundscene[{extra}]" in outcome.stderr
     assert "Traceback" not in outcome.stderr
