@@ -8,14 +8,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Self
 
-from typing_extensions import override
-
 from soundscene.errors import MissingExtraError
 from soundscene_worker.broker.connection import ConsumerTuning, KafkaConnection, ProducerTuning
 from soundscene_worker.broker.errors import BrokerUnreachable, CommitRefused, DeliveryFailed, TopicMissing
 from soundscene_worker.broker.protocol import Admin, Cluster, Commit, Consumer, Polled, Producer, Record, TopicPartition
+from soundscene_worker.broker.reading import read_to_end, record_of
 from soundscene_worker.broker.rebalance import Change, Membership
-from soundscene_worker.broker.translation import WAYS_OUT, overheard, translate
+from soundscene_worker.broker.translation import WAYS_OUT, overheard, translate, translated
 
 try:
     import crc32c  # noqa: F401 - kafka-python takes it when it is there; without it a record costs 20 times the CPU
@@ -26,6 +25,7 @@ try:
     from kafka.coordinator.assignors.range import RangePartitionAssignor
     from kafka.net.compat import KafkaNetClient
     from kafka.structs import MemberState
+    from typing_extensions import override
 except ImportError as error:
     raise MissingExtraError(f"{error.name} is not installed: pip install 'soundscene[worker]'") from error
 
@@ -33,14 +33,6 @@ __all__ = ["KafkaAdmin", "KafkaCluster", "KafkaConsumer", "KafkaProducer"]
 
 _ASSIGNORS: Final = {"cooperative-sticky": CooperativeStickyAssignor, "range": RangePartitionAssignor}
 _CLOSE_SECONDS: Final = 5.0  # leaving a group is a courtesy: the session timeout does it otherwise
-
-
-@contextlib.contextmanager
-def _translated(doing: str) -> Iterator[None]:
-    try:
-        yield
-    except kafka_errors.KafkaError as error:
-        raise translate(error, doing) from error
 
 
 class KafkaConsumer(Consumer):
@@ -70,12 +62,12 @@ class KafkaConsumer(Consumer):
     @override
     def poll(self, timeout_seconds: float, max_records: int | None = None) -> Polled:
         self._open_held_back()
-        with _translated("polling"):
+        with translated("polling"):
             batches = self._client.poll(round(1000 * timeout_seconds), max_records)
         change = self._take_over_changes()
         # Records of a partition that has just changed hands were read before the change.
         current = self.assignment() - change.assigned
-        records = tuple(_record(r) for p, batch in batches.items() if _ours(p) in current for r in batch)
+        records = tuple(record_of(r) for p, batch in batches.items() if _ours(p) in current for r in batch)
         self._next_offsets.update({record.topic_partition: record.offset + 1 for record in records})
         return Polled(records, *change)
 
@@ -85,7 +77,7 @@ class KafkaConsumer(Consumer):
 
     @override
     def committed(self, partition: TopicPartition) -> Commit | None:
-        with _translated(f"asking for the commit of {partition}"):
+        with translated(f"asking for the commit of {partition}"):
             found = self._client.committed(_theirs(partition), metadata=True, timeout_ms=self._timeout_ms)
         return None if found is None else Commit(found.offset, found.metadata or "")
 
@@ -105,7 +97,7 @@ class KafkaConsumer(Consumer):
                 f"{', '.join(map(str, gone))} no longer belongs to this member; {WAYS_OUT[CommitRefused]}"
             )
         offsets = {_theirs(p): kafka.OffsetAndMetadata(c.offset, c.metadata, -1) for p, c in commits.items()}
-        with _translated(f"committing {', '.join(map(str, commits))}"):
+        with translated(f"committing {', '.join(map(str, commits))}"):
             self._client.commit(offsets, timeout_ms=self._timeout_ms)
 
     @override
@@ -140,7 +132,7 @@ class KafkaConsumer(Consumer):
 
     @override
     def end_offsets(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
-        with _translated("asking for end offsets"):
+        with translated("asking for end offsets"):
             ends = self._client.end_offsets([*map(_theirs, partitions)], timeout_ms=self._timeout_ms)
         return {_ours(p): end for p, end in ends.items()}
 
@@ -160,7 +152,7 @@ class KafkaConsumer(Consumer):
                 self._client.close(autocommit=False, timeout_ms=round(1000 * _CLOSE_SECONDS))
 
     def _ask_position(self, partition: TopicPartition, timeout_ms: int) -> int:
-        with _translated(f"asking where to go on in {partition}"):
+        with translated(f"asking where to go on in {partition}"):
             at = self._client.position(_theirs(partition), timeout_ms=timeout_ms)
         if at is None:
             raise BrokerUnreachable(f"the broker did not say where to go on in {partition}")
@@ -236,7 +228,7 @@ class KafkaProducer(Producer):
         timestamp_ms: int | None = None,
         partition: int | None = None,
     ) -> None:
-        with _translated(f"sending to topic {topic!r} at {self._servers_text}"):
+        with translated(f"sending to topic {topic!r} at {self._servers_text}"):
             future = self._client.send(
                 topic, value=value, key=key, headers=list(headers), timestamp_ms=timestamp_ms, partition=partition
             )
@@ -277,7 +269,7 @@ class KafkaAdmin(Admin):
 
     @override
     def topics(self) -> dict[str, int]:
-        with _translated("asking for the topics"):
+        with translated("asking for the topics"):
             return {topic["name"]: len(topic["partitions"]) for topic in self._client.describe_topics()}
 
     @override
@@ -285,7 +277,7 @@ class KafkaAdmin(Admin):
         missing = {name: count for name, count in partitions.items() if name not in self.topics()}
         if not missing:
             return
-        with _translated(f"creating topics {', '.join(missing)}"):
+        with translated(f"creating topics {', '.join(missing)}"):
             default_replication = -1
             wanted = [NewTopic(name, count, default_replication) for name, count in missing.items()]
             with contextlib.suppress(kafka_errors.TopicAlreadyExistsError):  # somebody else was quicker
@@ -348,7 +340,7 @@ class KafkaCluster(Cluster):
         client = self._connect(kafka.KafkaConsumer, **self.consuming.client_settings(member=False))
         try:
             partitions = [kafka.TopicPartition(topic, p) for p in self._partitions(client, topic)]
-            yield from _read_to_end(client, partitions, self.connection.request_timeout_seconds)
+            yield from read_to_end(client, partitions, self.connection.request_timeout_seconds)
         finally:
             client.close(autocommit=False)
 
@@ -362,7 +354,7 @@ class KafkaCluster(Cluster):
             self._made.pop()()
 
     def _partitions(self, client: Any, topic: str) -> list[int]:
-        with _translated(f"looking for topic {topic!r} at {self.connection.servers_text}"):
+        with translated(f"looking for topic {topic!r} at {self.connection.servers_text}"):
             found = client.partitions_for_topic(topic)
         if not found:
             raise TopicMissing(
@@ -386,27 +378,6 @@ class KafkaCluster(Cluster):
                     unusable.close()
                 doing = f"no connection to Kafka at {where.servers_text} within {where.connect_timeout_seconds:g} s"
                 raise translate(next(reversed(causes), error), doing) from error
-
-
-def _read_to_end(client: Any, partitions: list[Any], patience_seconds: float) -> Iterator[Record]:
-    """Yield the records of `partitions` from their beginnings to where they end now."""
-    with _translated("reading a topic"):
-        client.assign(partitions)
-        client.seek_to_beginning(*partitions)
-        ends = client.end_offsets(partitions)
-        open_ends = {p: end for p, end in ends.items() if client.position(p) < end}
-        while open_ends:
-            batches = client.poll(round(1000 * patience_seconds))
-            if not batches:
-                raise BrokerUnreachable(f"nothing came for {patience_seconds:g} s; {WAYS_OUT[BrokerUnreachable]}")
-            for partition, batch in batches.items():
-                yield from (_record(record) for record in batch if record.offset < ends[partition])
-            open_ends = {p: end for p, end in open_ends.items() if client.position(p) < end}
-
-
-def _record(theirs: Any) -> Record:
-    headers = tuple((name, b"" if value is None else value) for name, value in theirs.headers or ())
-    return Record(theirs.topic, theirs.partition, theirs.offset, theirs.timestamp, theirs.key, theirs.value, headers)
 
 
 def _ours(partition: Any) -> TopicPartition:

@@ -1,8 +1,7 @@
 """The protocols of `protocol.py` inside this process: for tests, and for a demo without a broker.
 
-Several consumers, each in its own thread or all in one, share partitions as group members do. Nothing outlives the
-process. The faults of a real cluster can be ordered: `MemoryCluster.outage`, `.refuse_next_commit`,
-`.fail_next_delivery`, `.expire` and `.crash`.
+Several consumers, each in its own thread or all in one, share partitions as group members do. The faults of a real
+cluster can be ordered: `MemoryCluster.outage`, `.refuse_next_commit`, `.fail_next_delivery`, `.expire`, `.crash`.
 """
 
 from __future__ import annotations
@@ -11,12 +10,13 @@ import threading
 import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
-from typing import Final, Self
+from typing import Self
 
 from typing_extensions import override
 
+from soundscene_worker.broker.connection import ConsumerTuning, ProducerTuning
 from soundscene_worker.broker.errors import (
     BrokerError,
     BrokerUnreachable,
@@ -30,8 +30,7 @@ from soundscene_worker.broker.rebalance import Membership
 
 __all__ = ["MemoryAdmin", "MemoryCluster", "MemoryConsumer", "MemoryProducer"]
 
-_MAX_RECORD_BYTES: Final = 1_048_576  # what a Kafka producer takes by default
-_POLL_RECORDS: Final = 64
+_MAX_RECORD_BYTES, _POLL_RECORDS = ProducerTuning().request_bytes, ConsumerTuning().poll_records
 
 
 @dataclass(slots=True)
@@ -169,8 +168,7 @@ class MemoryCluster(Cluster):
                 self._deliveries_to_fail -= not self.is_down
                 return False
             log = self.log(record.topic_partition)
-            stored = (record.timestamp_ms, record.key, record.value, record.headers)
-            log.records.append(Record(record.topic, record.partition, log.end, *stored))
+            log.records.append(replace(record, offset=log.end))
             self.changed.notify_all()
             return True
 
@@ -377,7 +375,7 @@ class MemoryProducer(Producer):
 
     @override
     def close(self, timeout_seconds: float = 5.0) -> None:
-        """Nothing to let go of."""
+        """Nothing to do."""
 
 
 class MemoryAdmin(Admin):

@@ -16,7 +16,7 @@ from soundscene_worker.broker.errors import (
     TopicMissing,
 )
 
-__all__ = ["MEANINGS", "WAYS_OUT", "meaning", "overheard", "translate"]
+__all__ = ["MEANINGS", "WAYS_OUT", "meaning", "overheard", "translate", "translated"]
 
 MEANINGS: Final[dict[str, type[BrokerError]]] = {
     "AuthorizationError": AccessDenied,
@@ -74,6 +74,17 @@ def translate(error: BaseException, doing: str) -> BrokerError:
     what = type(error).__name__ if error.args in {(), (None,)} else str(error)
     way_out = WAYS_OUT.get(ours)
     return ours(f"{doing}: {what}" + (f"; {way_out}" if way_out else ""))
+
+
+@contextlib.contextmanager
+def translated(doing: str) -> Iterator[None]:
+    """Turn the library's errors into ours; all others pass."""
+    try:
+        yield
+    except Exception as error:
+        if any(ancestor.__name__ == "KafkaError" for ancestor in type(error).__mro__):
+            raise translate(error, doing) from error
+        raise
 
 
 @contextlib.contextmanager

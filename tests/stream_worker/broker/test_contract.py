@@ -301,11 +301,12 @@ class TestGroup:
         name = f"contract-{uuid.uuid4().hex[:8]}"
         cluster.admin().ensure_topics({name: 1})
         first, second = Seen(cluster.consumer(group, [name])), Seen(cluster.consumer(group, [name]))
-        first.until(lambda: len(first.owned | second.owned) == 1, second)
+        both = (first, second)
+        first.until(
+            lambda: all(seen.consumer.joined() for seen in both) and sum(len(seen.owned) for seen in both) == 1, second
+        )
         busy, idle = (first, second) if first.owned else (second, first)
-        idle.poll()
         assert not idle.owned
-        assert idle.consumer.joined()
         busy.consumer.close()
         idle.until(lambda: len(idle.owned) == 1)
 
