@@ -64,7 +64,9 @@ def score_windows(
     for row, name in enumerate(NETWORK_NAMES):
         model = load_trained(plan, folder, name, label_count)
         network = FastNetwork(model, plan.recipe.network, batch_size=1)
-        forward = tf.function(lambda patches, network=network: tf.nn.softmax(network.forward(patches)[0]))
+        forward = tf.function(
+            lambda patches, network=network: tf.nn.softmax(network.forward(patches)[0]), autograph=False
+        )
         standardisation = read_standardisation(folder, name)
         for first in range(0, len(windows), _BATCH):
             part = windows[first : first + _BATCH]

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from soundscene.settings import NETWORK_NAMES
+from soundscene_train.adam import Adam
 from soundscene_train.augmentation import augmented_patches
 from soundscene_train.errors import TrainingError
 from soundscene_train.fast import FastNetwork
@@ -72,12 +73,11 @@ class Trainer:
         bands = recipe.front_end.band_count
         self.model = build_network(recipe.network, targets.shape[1], bands, recipe.front_end.patch_frames)
         self.network = FastNetwork(self.model, recipe.network, self._batch_size)
-        self._optimizer = keras.optimizers.Adam(recipe.fit.learning_rate)
-        self._optimizer.build(self.model.trainable_variables)
+        self._optimizer = Adam(self.model.trainable_variables, recipe.fit.weight_decay)
         self._average: list[Array] = []
         self._averaged_epochs = 0
-        self._step = self._tf.function(self._train_step)
-        self._settle = self._tf.function(self._settle_step)
+        self._step = self._tf.function(self._train_step, autograph=False)
+        self._settle = self._tf.function(self._settle_step, autograph=False)
 
     @property
     def steps_per_epoch(self) -> int:
@@ -107,8 +107,7 @@ class Trainer:
         first_step = self.epochs_done * self.steps_per_epoch
         for number, (patches, targets, offsets) in enumerate(self._batches(self.epochs_done), start=first_step):
             rate = learning_rate_at(number, fit.epochs * self.steps_per_epoch, fit)
-            self._optimizer.learning_rate.assign(rate)
-            losses.append(float(self._step(patches, targets, offsets)))
+            losses.append(float(self._step(patches, targets, offsets, np.float32(rate))))
         loss = float(np.mean(losses))
         if not math.isfinite(loss):
             raise TrainingError(f"the loss became {loss} in epoch {self.epochs_done + 1}; lower learning_rate")
@@ -123,7 +122,7 @@ class Trainer:
     def save(self, path: Path) -> None:
         """Write all state, whole or not at all."""
         arrays = {f"weight_{index}": variable.numpy() for index, variable in enumerate(self.model.weights)}
-        arrays |= {f"optimizer_{index}": np.asarray(v) for index, v in enumerate(self._optimizer.variables)}
+        arrays |= {f"optimizer_{index}": variable.numpy() for index, variable in enumerate(self._optimizer.state)}
         arrays |= {f"average_{index}": value for index, value in enumerate(self._average)}
         temporary = path.with_suffix(".tmp")
         with temporary.open("wb") as stream:
@@ -142,7 +141,7 @@ class Trainer:
             with np.load(path) as state:
                 for index, variable in enumerate(self.model.weights):
                     variable.assign(state[f"weight_{index}"])
-                for index, variable in enumerate(self._optimizer.variables):
+                for index, variable in enumerate(self._optimizer.state):
                     variable.assign(state[f"optimizer_{index}"])
                 self.epochs_done = int(state["epochs"])
                 self.history = [float(loss) for loss in state["history"]]
@@ -172,18 +171,14 @@ class Trainer:
             )
             yield patches, targets, self.network.draw_offsets(generator)
 
-    def _train_step(self, patches: Any, targets: Any, offsets: Any) -> Any:
+    def _train_step(self, patches: Any, targets: Any, offsets: Any, rate: Any) -> Any:
         """Take one step of Adam on the Kullback-Leibler divergence between targets and predictions."""
-        tf = self._tf
-        variables = self.model.trainable_variables
-        with tf.GradientTape() as tape:
+        with self._tf.GradientTape() as tape:
             logits, statistics = self.network.forward(patches, offsets)
             loss = _divergence(targets, logits)
-            loss += self.recipe.fit.weight_decay * tf.add_n([tf.nn.l2_loss(variable) for variable in variables])
-        gradients = tape.gradient(loss, [variable.value for variable in variables])
-        self._optimizer.apply(gradients, variables)
+        gradients = tape.gradient(loss, [variable.value for variable in self.model.trainable_variables])
         self.network.update(statistics)
-        return loss
+        return loss + self._optimizer.apply(gradients, rate)
 
     def _settle_step(self, patches: Any, offsets: Any, momentum: Any) -> None:
         _, statistics = self.network.forward(patches, offsets)

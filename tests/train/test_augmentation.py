@@ -1,0 +1,96 @@
+"""Augmentations are pure, seeded, and do what they are named after."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from soundscene.frontend import with_deltas
+from soundscene_train.augmentation import Array, augmented_patches, mask_patches, mix_up, roll_windows
+from soundscene_train.recipe import AugmentationSettings
+from tests.train.conftest import TINY_FRONT_END
+
+FRAMES, BANDS = TINY_FRONT_END.window_frames, TINY_FRONT_END.band_count
+
+
+@pytest.fixture
+def spectra() -> Array:
+    return np.random.default_rng(0).standard_normal((12, FRAMES, BANDS)).astype(np.float32)
+
+
+@pytest.fixture
+def targets() -> Array:
+    return np.eye(4, dtype=np.float32)[np.arange(12) % 4]
+
+
+def _all(spectra: Array, targets: Array, generator: np.random.Generator) -> list[Array]:
+    everything = AugmentationSettings(roll=True)
+    patches = with_deltas(spectra, TINY_FRONT_END)
+    return [
+        roll_windows(spectra, generator),
+        *mix_up(spectra, targets, 0.4, generator),
+        mask_patches(patches, 8, 8, generator),
+        *augmented_patches(spectra, targets, TINY_FRONT_END, everything, generator),
+    ]
+
+
+def test_same_seed_same_batch_and_inputs_untouched(spectra: Array, targets: Array) -> None:
+    """Each augmentation repeats with its generator's seed, differs with another, and leaves its input alone."""
+    kept, kept_targets = spectra.copy(), targets.copy()
+    first, again, other = (_all(spectra, targets, np.random.default_rng(seed)) for seed in (1, 1, 2))
+    for one, same, different in zip(first, again, other, strict=True):
+        np.testing.assert_array_equal(one, same)
+        assert not np.array_equal(one, different)
+        assert one.dtype == np.float32
+    np.testing.assert_array_equal(spectra, kept)
+    np.testing.assert_array_equal(targets, kept_targets)
+
+
+def test_rolling_keeps_every_frame(spectra: Array) -> None:
+    """A rolled window has the same frames in the same circular order."""
+    rolled = roll_windows(spectra, np.random.default_rng(0))
+    for before, after in zip(spectra, rolled, strict=True):
+        assert any(np.array_equal(np.roll(before, shift, axis=0), after) for shift in range(FRAMES))
+
+
+def test_mixing_keeps_spectra_and_targets_together(spectra: Array, targets: Array) -> None:
+    """A mixed item is a convex sum of two, its target the same sum of theirs."""
+    tagged = np.broadcast_to(targets.argmax(axis=1)[:, None, None] ** 2, spectra.shape).astype(np.float32)
+    mixed, mixed_targets = mix_up(tagged, targets, 0.4, np.random.default_rng(3))
+    np.testing.assert_allclose(mixed_targets.sum(axis=1), 1.0, atol=1e-6)
+    np.testing.assert_allclose(mixed[:, 0, 0], mixed_targets @ (np.arange(4.0) ** 2), atol=1e-5)
+
+
+def test_masks_cover_whole_bands_and_frames_up_to_the_widest(spectra: Array) -> None:
+    """What is masked is one stretch of bands and one of frames, in all channels, never wider than asked."""
+    patches = with_deltas(spectra, TINY_FRONT_END) + 10.0
+    masked = mask_patches(patches, 5, 7, np.random.default_rng(0))
+    zero = (masked == 0.0).all(axis=-1)  # (items, bands, frames)
+    np.testing.assert_array_equal(masked[~zero], patches[~zero])
+    bands, frames = zero.all(axis=2).sum(axis=1), zero.all(axis=1).sum(axis=1)
+    assert bands.max() <= 5
+    assert frames.max() <= 7
+    assert bands.any()
+    assert frames.any()
+    for item in zero:
+        np.testing.assert_array_equal(item, item.all(axis=1)[:, None] | item.all(axis=0)[None, :])
+
+
+def test_everything_off_is_the_plain_front_end(spectra: Array, targets: Array) -> None:
+    """With all strengths at zero, training sees what serving sees."""
+    nothing = AugmentationSettings(mixup_alpha=0.0, frequency_mask_bands=0, time_mask_frames=0)
+    patches, same = augmented_patches(spectra, targets, TINY_FRONT_END, nothing, np.random.default_rng(0))
+    np.testing.assert_array_equal(patches, with_deltas(spectra, TINY_FRONT_END))
+    np.testing.assert_array_equal(same, targets)
+
+
+def test_mixing_commutes_with_deltas(spectra: Array, targets: Array) -> None:
+    """Mixing spectrograms before the deltas is mixing patches after them: deltas are linear."""
+
+    def mixed(values: Any, make: Callable[[Any], Any]) -> Any:
+        return make(mix_up(values, targets, 0.4, np.random.default_rng(5))[0])
+
+    before = mixed(spectra, lambda x: with_deltas(x, TINY_FRONT_END))
+    flat = with_deltas(spectra, TINY_FRONT_END).reshape(12, BANDS, -1)
+    np.testing.assert_allclose(mixed(flat, lambda x: x.reshape(before.shape)), before, atol=1e-5)

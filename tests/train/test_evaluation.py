@@ -1,0 +1,77 @@
+"""Evaluation, checked against figures worked out by hand."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from soundscene.fusion import decide
+from soundscene_train.errors import TrainingError
+from soundscene_train.evaluation import evaluate, evaluate_all, fuse_clips
+from soundscene_train.report import format_table, write_report
+
+LABELS = ("bus", "park", "tram")
+SCORES = np.array([[0.5, 0.3, 0.2], [0.1, 0.8, 0.1], [0.6, 0.2, 0.2], [0.25, 0.25, 0.5]])
+TRUTH = np.array([0, 1, 1, 2])
+DEVICES = ("a", "a", "s4", "")
+
+
+def test_figures_worked_out_by_hand() -> None:
+    """Three of four right; park half right, so macro is 5/6; log loss and confusion as on paper."""
+    result = evaluate(SCORES, TRUTH, LABELS, DEVICES)
+    assert (result.correct_count, result.clip_count, result.accuracy) == (3, 4, 0.75)
+    assert result.macro_accuracy == pytest.approx(5 / 6)
+    assert result.log_loss == pytest.approx(-np.mean(np.log([0.5, 0.8, 0.2, 0.5])))
+    np.testing.assert_array_equal(result.confusion, [[1, 0, 0], [1, 1, 0], [0, 0, 1]])
+    assert result.class_accuracy == {"bus": 1.0, "park": 0.5, "tram": 1.0}
+    assert result.device_accuracy == {"a": 1.0, "s4": 0.0}
+
+
+def test_a_score_of_zero_is_a_finite_loss() -> None:
+    """A true label with score 0 costs much and not infinitely."""
+    result = evaluate(np.array([[1.0, 0.0]]), np.array([1]), ("x", "y"))
+    assert np.isfinite(result.log_loss)
+    assert result.log_loss > 100.0
+
+
+def test_clips_are_fused_as_the_plugin_does() -> None:
+    """Windows of a clip are averaged, then networks multiplied, clip by clip."""
+    generator = np.random.default_rng(0)
+    windows = generator.dirichlet(np.ones(3), (3, 5))
+    clip_of_window = np.array([4, 4, 7, 9, 9])
+    fused = fuse_clips(windows, clip_of_window, "product")
+    np.testing.assert_array_equal(fused[0], decide(windows[:, :2], "product"))
+    np.testing.assert_array_equal(fused[1], decide(windows[:, 2:3], "product"))
+    results = evaluate_all(windows, clip_of_window, np.array([0, 1, 2]), LABELS)
+    assert list(results) == ["mel", "gammatone", "cqt", "product", "average"]
+    assert all(result.clip_count == 3 for result in results.values())
+
+
+@pytest.mark.parametrize(
+    ("scores", "truth", "devices"),
+    [(SCORES, TRUTH[:3], ()), (SCORES[:0], TRUTH[:0], ()), (SCORES, TRUTH, ("a",))],
+)
+def test_shapes_that_do_not_fit_are_refused(
+    scores: np.ndarray[tuple[int, ...], np.dtype[np.float64]],
+    truth: np.ndarray[tuple[int, ...], np.dtype[np.int64]],
+    devices: tuple[str, ...],
+) -> None:
+    """Too few truths, no clips and too few devices say what was expected."""
+    with pytest.raises(TrainingError, match="expected scores of shape"):
+        evaluate(scores, truth, LABELS, devices)
+
+
+def test_the_report_is_text_json_and_a_picture(tmp_path: Path) -> None:
+    """All three files appear and agree with the result."""
+    results = {"product": evaluate(SCORES, TRUTH, LABELS, DEVICES)}
+    write_report(tmp_path, results, LABELS, "product", {"tested_on": ["3"]})
+    content = json.loads((tmp_path / "evaluation.json").read_text())
+    assert content["results"]["product"]["correct_count"] == 3
+    assert content["tested_on"] == ["3"]
+    text = (tmp_path / "evaluation.txt").read_text()
+    assert text == format_table(results, "product")
+    assert "3/4" in text
+    assert "75.0%" in text
+    assert "s4" in text
+    assert (tmp_path / "confusion.png").read_bytes().startswith(b"\x89PNG")

@@ -1,0 +1,99 @@
+"""Training sees what serving sees, computed once."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from soundscene.audio_files import AudioFile
+from soundscene.errors import AudioError
+from soundscene.frontend import FrontEnd, patch, with_deltas
+from soundscene_train.datasets import open_dataset
+from soundscene_train.features import (
+    FeatureSettings,
+    level_proof_spectra,
+    measure_standardisation,
+    prepare_features,
+)
+from tests.train.conftest import TINY_FRONT_END, write_esc
+
+SETTINGS = FeatureSettings(TINY_FRONT_END)
+
+
+def test_features_are_the_plugins_own(esc_folder: Path, tmp_path: Path) -> None:
+    """A cached window equals the plugin's spectrograms of the same window of the same file."""
+    dataset = open_dataset("esc10", esc_folder)
+    features = prepare_features(dataset, SETTINGS, tmp_path)
+    front_end = FrontEnd(TINY_FRONT_END)
+    for position in (0, 20):
+        (window,) = features.windows_of([position])
+        with AudioFile(dataset.clips[position].path) as audio:
+            (expected,) = [front_end.window_spectra(w.samples) for w in audio.windows(TINY_FRONT_END, "repeat")]
+        for name, spectra in features.spectra.items():
+            np.testing.assert_array_equal(spectra[window], getattr(expected, name))
+
+
+def test_patches_before_and_after_export_are_the_same(esc_folder: Path, tmp_path: Path) -> None:
+    """Level-proof spectra with deltas, as training makes them, equal the patches that serving makes."""
+    features = prepare_features(open_dataset("esc10", esc_folder), SETTINGS, tmp_path)
+    windows = np.arange(6)
+    constants = measure_standardisation(features.spectra["mel"], windows, TINY_FRONT_END)
+    trained = with_deltas(
+        level_proof_spectra(features.spectra["mel"], windows, TINY_FRONT_END, constants), TINY_FRONT_END
+    )
+    served = patch(np.asarray(features.spectra["mel"][windows]), TINY_FRONT_END, constants)
+    np.testing.assert_allclose(trained, served, atol=1e-5)
+    assert trained[..., 0].std() == pytest.approx(1.0, abs=0.1)
+
+
+def test_a_cache_is_found_again_and_others_are_apart(esc_folder: Path, tmp_path: Path) -> None:
+    """The second call computes nothing; another gain or front end gets a cache of its own."""
+    dataset = open_dataset("esc10", esc_folder)
+    told: list[int] = []
+    for _ in range(2):
+        prepare_features(dataset, SETTINGS, tmp_path, lambda done, total: told.append(done))
+    assert told == list(range(1, 37))
+    prepare_features(dataset, FeatureSettings(TINY_FRONT_END, gain_db=-20.0), tmp_path)
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_interrupted_work_goes_on(tmp_path: Path) -> None:
+    """After an interruption only what was not yet noted down is computed again, and the result is the same."""
+    write_esc(tmp_path, clips_per_fold=7)
+    dataset = open_dataset("esc10", tmp_path)
+    whole = prepare_features(dataset, SETTINGS, tmp_path / "whole")
+
+    def stop(done: int, total: int) -> None:
+        if done == 60:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        prepare_features(dataset, SETTINGS, tmp_path / "cache", stop)
+    told: list[int] = []
+    resumed = prepare_features(dataset, SETTINGS, tmp_path / "cache", lambda done, total: told.append(done))
+    assert told == list(range(51, 64))
+    np.testing.assert_array_equal(resumed.clip_of_window, whole.clip_of_window)
+    for name in whole.spectra:
+        np.testing.assert_array_equal(resumed.spectra[name], whole.spectra[name])
+
+
+def test_gain_does_not_reach_the_network(esc_folder: Path, tmp_path: Path) -> None:
+    """Twenty decibels more change the spectrogram and not the patch, which is the cure for level."""
+    dataset = open_dataset("esc10", esc_folder)
+    plain = prepare_features(dataset, SETTINGS, tmp_path)
+    loud = prepare_features(dataset, FeatureSettings(TINY_FRONT_END, gain_db=20.0), tmp_path)
+    windows = np.arange(12)
+    constants = measure_standardisation(plain.spectra["mel"], windows, TINY_FRONT_END)
+    assert np.mean(loud.spectra["mel"][:12] - plain.spectra["mel"][:12]) == pytest.approx(np.log(100.0), rel=0.01)
+    before, after = (
+        level_proof_spectra(features.spectra["mel"], windows, TINY_FRONT_END, constants) for features in (plain, loud)
+    )
+    np.testing.assert_allclose(after, before, atol=1e-4)
+
+
+def test_a_clip_that_is_no_audio_is_named(tmp_path: Path) -> None:
+    """A damaged clip ends the preparation with its name."""
+    write_esc(tmp_path, clips_per_fold=1)
+    (tmp_path / "audio" / "2-10-A-1.wav").write_bytes(b"RIFF")
+    with pytest.raises(AudioError, match=r"2-10-A-1.wav"):
+        prepare_features(open_dataset("esc10", tmp_path), SETTINGS, tmp_path / "cache")

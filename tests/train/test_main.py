@@ -1,0 +1,162 @@
+"""`soundscene-train` from the outside: the whole path, and one clear line for what goes wrong."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from soundscene.audio_files import AudioFile
+from soundscene.bundle import load_bundle
+from soundscene.classifier import SceneClassifier
+from soundscene_train.__main__ import main
+from soundscene_train.datasets import CitySettings
+from soundscene_train.errors import TrainingError
+from soundscene_train.export import ExportNames
+from soundscene_train.plan import Plan
+from soundscene_train.recipe import Recipe
+from soundscene_train.stages import Reporter, evaluate_run, export_run, fit_run
+
+RECIPE = """
+name = "tiny"
+[front_end]
+sample_rate_hz = 16000
+window_size_samples = 1024
+fft_size_samples = 2048
+hop_size_samples = 400
+patch_frames = 32
+step_frames = 16
+band_count = 32
+cqt_min_frequency_hz = 100.0
+cqt_bins_per_octave = 6
+[network]
+widths = [8, 8, 8, 8, 8, 8]
+[fit]
+epochs = 8
+batch_size = 8
+learning_rate = 1e-2
+[augmentation]
+mixup_alpha = 0.0
+frequency_mask_bands = 2
+time_mask_frames = 2
+"""
+
+
+def test_run_goes_all_the_way_and_goes_on(
+    esc_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One command trains, tests and exports; again, it finds everything done; the bundle classifies the sounds."""
+    monkeypatch.chdir(tmp_path)
+    Path("tiny.toml").write_text(RECIPE)
+    words = ["run", "--dataset", "esc10", "--data-dir", str(esc_folder), "--recipe", "tiny.toml", "--gains", "-20"]
+    assert main(words) == 0
+    printed = capsys.readouterr()
+    assert "product of three" in printed.out
+    assert "at -20 dB: " in printed.out
+    assert "training cqt: 8/8" in printed.err
+    assert main(words) == 0
+    again = capsys.readouterr()
+    assert again.out == printed.out
+    assert "training" not in again.err
+
+    run = Path("runs") / "esc10-tiny"
+    metrics = json.loads((run / "evaluation.json").read_text())["metrics"]
+    bundle = load_bundle(run / "bundle")
+    assert bundle.metrics == metrics
+    assert metrics["correct_count"] >= 8, "three easy sounds, twelve clips"
+    assert metrics["correct_count_at_gain"].keys() == {"-20 dB"}
+    assert bundle.provenance["command"].startswith("soundscene-train run --dataset esc10")
+    assert bundle.provenance["largest_score_difference_of_export"] <= 1e-5
+    names = ExportNames("borrowed")
+    plan = Plan.load(run)
+    borrowed = export_run(plan, run, tmp_path / "borrowed", names, metrics_from=run)
+    assert borrowed.metrics["tested_on"] == "esc10: the same recipe trained on 1, 2 and tested on 3"
+    with pytest.raises(TrainingError, match="trained by another recipe"):
+        export_run(replace(plan, recipe=plan.recipe.with_fit(epochs=9)), run, tmp_path / "no", names, metrics_from=run)
+    correct = 0
+    classifier = SceneClassifier(bundle)
+    for path in sorted((esc_folder / "audio").glob("3-*.wav")):
+        with AudioFile(path) as audio:
+            (window,) = audio.windows(bundle.front_end)
+        verdict = classifier.classify(window)
+        correct += bundle.labels[int(np.argmax(verdict.scores))] == ("clicks", "noise", "tone")[int(path.name[2])]
+    assert correct == metrics["correct_count"]
+
+
+def test_two_processes_train_as_one_does(esc_plan: Plan, tmp_path: Path) -> None:
+    """Side by side in processes the networks end with the same weights as one after the other."""
+    alone, beside, networks = tmp_path / "alone", tmp_path / "beside", ("mel", "gammatone")
+    fit_run(esc_plan, alone, Reporter(), networks)
+    fit_run(esc_plan, beside, Reporter(), networks, jobs=2)
+    for name in networks:
+        one, other = (np.load(folder / name / "checkpoint.npz") for folder in (alone, beside))
+        for key in one.files:
+            np.testing.assert_array_equal(one[key], other[key], err_msg=key)
+    with pytest.raises(TrainingError, match="holds no trained cqt network"):
+        evaluate_run(esc_plan, alone, Reporter())
+
+
+def test_the_synthetic_city_trains_on_every_device(tiny_recipe: Recipe, tmp_path: Path) -> None:
+    """With no data at hand the whole path runs, and the evaluation knows devices."""
+    city = CitySettings(2, 9, 1.1, 16_000)
+    plan = Plan(tiny_recipe, "synthetic", tmp_path / "city", tmp_path / "cache", city=city)
+    fit_run(plan, tmp_path / "run", Reporter())
+    results = evaluate_run(plan, tmp_path / "run", Reporter()).results
+    assert set(results["product"].device_accuracy) == {"a", "b", "c", "s1", "s2", "s3", "s4", "s5", "s6"}
+    assert results["product"].clip_count == 90
+
+
+def test_a_plan_is_kept(esc_plan: Plan, tmp_path: Path) -> None:
+    """A run's folder remembers its plan and refuses another one."""
+    esc_plan.save(tmp_path / "run")
+    esc_plan.save(tmp_path / "run")
+    assert Plan.load(tmp_path / "run") == esc_plan
+    other = Plan(esc_plan.recipe.with_fit(epochs=9), "esc10", esc_plan.data_dir, esc_plan.cache_dir)
+    with pytest.raises(TrainingError, match="holds a run of another plan"):
+        other.save(tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["fit", "--dataset", "esc10"], "esc10 needs --data-dir"),
+        (["run", "--dataset", "esc10", "--data-dir", "nowhere"], "nowhere: no such folder"),
+        (["prepare", "--recipe", "nothing"], "no recipe 'nothing'"),
+        (["evaluate", "--run", "nowhere"], "holds no plan.json"),
+        (["export", "--run", "nowhere"], "holds no plan.json"),
+    ],
+)
+def test_mistakes_cost_one_line(
+    words: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Wrong arguments exit with 2 and a single line that says what is missing."""
+    monkeypatch.chdir(tmp_path)
+    assert main(words) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+
+
+def test_stages_out_of_order_say_what_to_do(esc_plan: Plan, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Evaluating before fitting, and testing a run that kept nothing for it, name the way out."""
+    esc_plan.save(tmp_path / "run")
+    assert main(["evaluate", "--run", str(tmp_path / "run")]) == 2
+    assert "run `soundscene-train fit` first" in capsys.readouterr().err
+    everything = Plan(esc_plan.recipe, "esc10", esc_plan.data_dir, esc_plan.cache_dir, ("1", "2", "3"))
+    with pytest.raises(TrainingError, match="nothing left to test it on"):
+        evaluate_run(everything, tmp_path / "run", Reporter())
+
+
+def test_importing_is_silent_and_light() -> None:
+    """The command's module loads without TensorFlow, matplotlib or Essentia."""
+    import subprocess
+    import sys
+
+    code = (
+        "import sys, soundscene_train.__main__, soundscene_train.arguments; "
+        "print(sorted({'tensorflow', 'keras', 'matplotlib', 'essentia'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+    assert not done.stderr

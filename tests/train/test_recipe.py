@@ -1,0 +1,88 @@
+"""Recipes: every setting named, checked and written down."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from soundscene.errors import SettingsError
+from soundscene.settings import FrontEndSettings
+from soundscene_train.recipe import (
+    AugmentationSettings,
+    FitSettings,
+    Recipe,
+    load_recipe,
+    packaged_recipes,
+    parse_recipe,
+)
+
+EXPERIMENTS = Path(__file__).parents[2] / "train" / "experiments"
+
+
+@pytest.mark.parametrize("name", [*packaged_recipes(), *map(str, sorted(EXPERIMENTS.glob("*.toml")))])
+def test_every_shipped_recipe_reads_and_returns(name: str) -> None:
+    """Packaged recipes and experiments load, and survive being dumped beside results."""
+    recipe = load_recipe(name)
+    assert parse_recipe(recipe.to_dict()) == recipe
+    assert recipe.name != "unnamed"
+
+
+def test_a_preset_is_a_base_to_change() -> None:
+    """A recipe's front end is its preset with the named settings changed."""
+    recipe = parse_recipe({"front_end": {"preset": "paper", "remove_window_mean": True}})
+    assert recipe.front_end.hop_size_samples == FrontEndSettings.preset("paper").hop_size_samples
+    assert recipe.front_end.remove_window_mean
+    assert parse_recipe({}) == Recipe()
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"epochs": 3}, "no setting epochs"),
+        ({"fit": {"epoch": 3}}, "no setting epoch; known are"),
+        ({"augmentation": {"mix": 1}}, "no setting mix"),
+        ({"front_end": {"hop": 1}}, "unknown"),
+        ({"front_end": {"preset": "none"}}, "no preset"),
+        ({"network": {"widths": [1]}}, "widths"),
+        ({"seed": -1}, "seed"),
+    ],
+)
+def test_unknown_and_wrong_keys_are_refused(values: dict[str, Any], message: str) -> None:
+    """A misspelt setting never passes silently."""
+    with pytest.raises(SettingsError, match=message):
+        parse_recipe(values)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"epochs": 0},
+        {"batch_size": 1},
+        {"learning_rate": 0.0},
+        {"schedule": "linear"},
+        {"warm_up_share": 1.0},
+        {"weight_decay": -1.0},
+        {"average_last_share": 1.0},
+    ],
+)
+def test_fit_settings_are_checked(fields: dict[str, Any]) -> None:
+    """Settings that no training can follow do not come into being."""
+    with pytest.raises(SettingsError, match=next(iter(fields))):
+        FitSettings(**fields)
+
+
+@pytest.mark.parametrize("fields", [{"mixup_alpha": -0.1}, {"frequency_mask_bands": -1}, {"time_mask_frames": -1}])
+def test_augmentation_settings_are_checked(fields: dict[str, Any]) -> None:
+    """Negative strengths are refused."""
+    with pytest.raises(SettingsError, match=next(iter(fields))):
+        AugmentationSettings(**fields)
+
+
+def test_a_bad_file_is_named(tmp_path: Path) -> None:
+    """Missing and broken files are named in the message."""
+    with pytest.raises(SettingsError, match=r"no recipe 'nowhere.toml': expected one of demo, paper, quick"):
+        load_recipe("nowhere.toml")
+    broken = tmp_path / "broken.toml"
+    broken.write_text("epochs = [")
+    with pytest.raises(SettingsError, match=r"broken.toml: not valid TOML"):
+        load_recipe(str(broken))

@@ -1,0 +1,106 @@
+"""`soundscene-train`: from recordings to a bundle."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from soundscene.errors import SceneError
+from soundscene.settings import NETWORK_NAMES
+
+if TYPE_CHECKING:
+    from soundscene_train.plan import Plan
+    from soundscene_train.stages import Reporter
+
+__all__ = ["main"]
+
+_EXIT_ERROR: Final = 2
+_EXIT_INTERRUPTED: Final = 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one stage or all of them.
+
+    Returns
+    -------
+    int
+        0 when done, 2 after an error, which is one line on standard error, 130 when interrupted.
+    """
+    from soundscene_train.arguments import make_parser
+
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    parsed = make_parser().parse_args(words)
+    try:
+        _dispatch(parsed, shlex.join(["soundscene-train", *words]))
+    except SceneError as error:
+        print(f"soundscene-train: {error}", file=sys.stderr)
+        return _EXIT_ERROR
+    except KeyboardInterrupt:
+        print("soundscene-train: interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
+        return _EXIT_INTERRUPTED
+    return 0
+
+
+def _dispatch(arguments: argparse.Namespace, command: str) -> None:
+    """Do what the stage asks for."""
+    from soundscene_train import stages
+    from soundscene_train.arguments import plan_from
+    from soundscene_train.console import ConsoleReporter
+    from soundscene_train.plan import Plan
+
+    stage = arguments.stage
+    if stage in {"prepare", "fit", "run"}:
+        plan, folder = plan_from(arguments, command)
+    else:
+        folder = arguments.run
+        plan = Plan.load(folder)
+    with ConsoleReporter() as reporter:
+        if stage == "prepare":
+            selection, features = stages.prepare_run(plan, reporter)
+            print(f"{selection.dataset.name}: {len(selection.dataset.clips)} clips, {features.window_count} windows")
+        if stage in {"fit", "run"}:
+            networks = getattr(arguments, "networks", NETWORK_NAMES)
+            stages.fit_run(plan, folder, reporter, networks, arguments.jobs)
+            print(f"trained in {folder}")
+        if stage == "evaluate" or (stage == "run" and plan.open().test_parts):
+            _evaluate(plan, folder, reporter, arguments.gains)
+        if stage in {"export", "run"}:
+            _export(plan, folder, arguments, command)
+
+
+def _evaluate(plan: Plan, folder: Path, reporter: Reporter, gains_db: Sequence[float]) -> None:
+    """Test and print the table."""
+    from soundscene_train.report import format_table
+    from soundscene_train.stages import evaluate_run
+
+    evaluation = evaluate_run(plan, folder, reporter, gains_db)
+    print(format_table(evaluation.results, evaluation.rule))
+    for gain, results in evaluation.by_gain.items():
+        fused = results[evaluation.rule]
+        print(f"at {gain:+g} dB: {fused.correct_count}/{fused.clip_count}, {fused.accuracy:.1%}")
+    print(f"report: {folder / 'evaluation.json'}, {folder / 'confusion.png'}")
+
+
+def _export(plan: Plan, folder: Path, arguments: argparse.Namespace, command: str) -> None:
+    """Write the bundle and print its size by both definitions of the limit."""
+    from soundscene_train.arguments import export_names
+    from soundscene_train.stages import export_run
+
+    target = arguments.out or folder / "bundle"
+    made_by = command if arguments.stage == "run" else f"{plan.command}; {command}"
+    bundle = export_run(
+        plan, folder, target, export_names(arguments, plan.dataset_name, made_by), arguments.metrics_from
+    )
+    size_bytes = 4 * bundle.parameter_count
+    print(
+        f"bundle: {target}, {bundle.parameter_count} parameters, {size_bytes} bytes of float32 = "
+        f"{size_bytes / 1024:.2f} KiB of 128 ({size_bytes / 1000:.2f} kB of 128)"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

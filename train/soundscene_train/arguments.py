@@ -1,0 +1,136 @@
+"""The command line's arguments, and the plan they describe."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from pathlib import Path
+from typing import Final
+
+from soundscene.settings import NETWORK_NAMES
+from soundscene_train.datasets import DATASET_NAMES, CitySettings
+from soundscene_train.errors import DatasetError
+from soundscene_train.export import ExportNames
+from soundscene_train.plan import Plan
+from soundscene_train.recipe import load_recipe, packaged_recipes
+
+__all__ = ["export_names", "make_parser", "plan_from"]
+
+_QUICK_CITY: Final = CitySettings(train_clips_per_scene=6, evaluate_clips_per_scene=3, clip_seconds=5.0)
+
+_EPILOG: Final = """\
+With nothing at hand:
+  soundscene-train run --dataset synthetic --quick
+With ESC-10 or ESC-50 (a folder with meta/esc50.csv and audio/):
+  soundscene-train run --dataset esc10 --data-dir ESC-50-master --train-parts 1 2 3 4 --jobs 2
+The same command again goes on where it was interrupted.
+"""
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Build the parser."""
+    parser = argparse.ArgumentParser(
+        prog="soundscene-train",
+        description="Train the three networks of a soundscene bundle.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(dest="stage", required=True, metavar="STAGE")
+    helps = {
+        "prepare": "make or check the data set and compute its spectrograms",
+        "fit": "train the networks of a run",
+        "evaluate": "test a run: table, JSON and confusion plot",
+        "export": "write a run's bundle",
+        "run": "prepare, fit, evaluate and export",
+    }
+    stages = {name: commands.add_parser(name, help=text, description=text) for name, text in helps.items()}
+    for name in ("prepare", "fit", "run"):
+        _add_plan_arguments(stages[name])
+    for name in ("fit", "run"):
+        stages[name].add_argument("--run", type=Path, metavar="DIR", help="the run's folder (runs/DATASET-RECIPE)")
+        stages[name].add_argument("--jobs", type=_positive, default=1, help="processes, one core each (1)")
+    stages["fit"].add_argument("--networks", nargs="+", choices=NETWORK_NAMES, default=NETWORK_NAMES, help="(all)")
+    for name in ("evaluate", "export"):
+        stages[name].add_argument("--run", type=Path, metavar="DIR", required=True, help="the folder of `fit`")
+    for name in ("evaluate", "run"):
+        stages[name].add_argument(
+            "--gains", nargs="+", type=float, default=(), metavar="DB", help="test at these gains too, as -20 20"
+        )
+    for name in ("export", "run"):
+        _add_export_arguments(stages[name])
+    return parser
+
+
+def plan_from(arguments: argparse.Namespace, command: str) -> tuple[Plan, Path]:
+    """Return the plan that the arguments describe, and the run's folder.
+
+    Raises
+    ------
+    SettingsError
+        The recipe is unknown or damaged.
+    DatasetError
+        The data set needs a folder and none is given.
+    """
+    recipe = load_recipe(arguments.recipe or ("quick" if arguments.quick else "demo"))
+    if arguments.seed is not None:
+        recipe = dataclasses.replace(recipe, seed=arguments.seed)
+    if arguments.epochs is not None:
+        recipe = recipe.with_fit(epochs=arguments.epochs)
+    if arguments.data_dir is None and arguments.dataset != "synthetic":
+        raise DatasetError(f"{arguments.dataset} needs --data-dir, the folder it lies in")
+    default_data = Path("data") / ("synthetic-city-quick" if arguments.quick else "synthetic-city")
+    plan = Plan(
+        recipe=recipe,
+        dataset_name=arguments.dataset,
+        data_dir=(arguments.data_dir or default_data).absolute(),
+        cache_dir=arguments.cache_dir.absolute(),
+        train_parts=None if arguments.train_parts is None else tuple(arguments.train_parts),
+        test_parts=None if arguments.test_parts is None else tuple(arguments.test_parts),
+        city=_QUICK_CITY if arguments.quick else CitySettings(),
+        command=command,
+    )
+    default_run = Path("runs") / f"{arguments.dataset}-{recipe.name}"
+    return plan, getattr(arguments, "run", None) or default_run
+
+
+def export_names(arguments: argparse.Namespace, dataset: str, command: str) -> ExportNames:
+    """Return how the bundle is called."""
+    description = arguments.description or f"Trained on {dataset}"
+    return ExportNames(arguments.name or dataset, arguments.bundle_version, description, command)
+
+
+def _add_plan_arguments(parser: argparse.ArgumentParser) -> None:
+    recipes = ", ".join(packaged_recipes())
+    parser.add_argument("--dataset", choices=DATASET_NAMES, default="synthetic", help="(synthetic)")
+    parser.add_argument("--data-dir", type=Path, metavar="DIR", help="where it lies; synthetic: where it is written")
+    parser.add_argument("--cache-dir", type=Path, default=Path("runs/cache"), metavar="DIR", help="(runs/cache)")
+    parser.add_argument("--recipe", metavar="NAME|FILE", help=f"one of {recipes}, or a TOML file (demo)")
+    parser.add_argument("--quick", action="store_true", help="recipe `quick`, and a small synthetic city")
+    parser.add_argument("--seed", type=_natural, help="instead of the recipe's")
+    parser.add_argument("--epochs", type=_positive, help="instead of the recipe's")
+    parser.add_argument("--train-parts", nargs="+", metavar="PART", help="folds or splits to train on")
+    parser.add_argument("--test-parts", nargs="+", metavar="PART", help="folds or splits to test on (the rest)")
+
+
+def _add_export_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--out", type=Path, metavar="DIR", help="the bundle's folder (bundle, in the run's folder)")
+    parser.add_argument("--name", help="the bundle's name (the data set's)")
+    parser.add_argument("--bundle-version", default="1", metavar="V", help="(1)")
+    parser.add_argument("--description", default="", metavar="TEXT", help="what it knows, in words")
+    parser.add_argument(
+        "--metrics-from", type=Path, metavar="DIR", help="another run of the same recipe whose score the bundle states"
+    )
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, got {text}")
+    return value
+
+
+def _natural(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"must not be below 0, got {text}")
+    return value

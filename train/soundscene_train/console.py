@@ -1,0 +1,59 @@
+"""What a person sees while a run goes on: live bars in a terminal, plain lines anywhere else."""
+
+from __future__ import annotations
+
+import sys
+from types import TracebackType
+from typing import Final, Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from soundscene_train.stages import Reporter
+
+__all__ = ["ConsoleReporter"]
+
+_PLAIN_SHARES: Final = 10
+"""Plain lines per stage or network."""
+
+
+class ConsoleReporter(Reporter):
+    """Progress on standard error; use it as a context manager."""
+
+    def __init__(self) -> None:
+        self._console = Console(stderr=True)
+        self._progress = Progress(
+            TextColumn("{task.description:<28}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}"),
+            console=self._console,
+            disable=not self._console.is_terminal,
+        )
+        self._tasks: dict[str, TaskID] = {}
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+    def step(self, stage: str, done: int, total: int) -> None:
+        """Show a stage's progress."""
+        self._show(stage, done, total, "")
+
+    def epoch(self, network: str, done: int, total: int, loss: float) -> None:
+        """Show a network's progress."""
+        self._show(f"training {network}", done, total, f"loss {loss:.3f}")
+
+    def _show(self, title: str, done: int, total: int, note: str) -> None:
+        if self._console.is_terminal:
+            if title not in self._tasks:
+                self._tasks[title] = self._progress.add_task(title, total=total, note=note)
+            self._progress.update(self._tasks[title], completed=done, note=note)
+        elif done == total or done * _PLAIN_SHARES // total > (done - 1) * _PLAIN_SHARES // total:
+            print(f"{title}: {done}/{total} {note}".rstrip(), file=sys.stderr, flush=True)
