@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
@@ -27,7 +28,7 @@ AUDIO_SUFFIXES: Final = frozenset(
 )
 
 _BLOCK_FRAMES: Final = 65_536
-_PIECE_SECONDS: Final = 6.0  # made at a time: short, because no other sensor of the process is served meanwhile
+_PIECE_SECONDS: Final = 6.0
 _FADE_SECONDS: Final = 0.5
 _PIECES: Final = 6  # made in all, then heard again in other orders: 6 MB per sensor at 44.1 kHz
 
@@ -178,7 +179,7 @@ class Scene:
         self.name = scene
         self.sample_rate_hz = sample_rate_hz
         self._generator = generator
-        # Sensors started together must not all stop for a new piece at the same time.
+        # Sensors started together must not all need a new piece at the same time.
         self._first = synthesise(scene, generator.uniform(0.5, 1.0) * _PIECE_SECONDS, sample_rate_hz, generator)
         self._rms = _rms(self._first)
 
@@ -186,19 +187,30 @@ class Scene:
         """Yield pieces that fade into each other."""
         fade = round(_FADE_SECONDS * self.sample_rate_hz)
         rise = np.sqrt(np.arange(fade, dtype=np.float32) / fade)
-        piece = self._first
-        for following in self._pieces():
+        pieces = self._pieces()
+        piece = next(pieces)
+        while True:
             yield piece[:-fade, np.newaxis]
+            following = next(pieces)
             joint = np.clip(rise * following[:fade] + rise[::-1] * piece[-fade:], -1.0, 1.0)
             piece = np.concatenate([joint, following[fade:]])
 
     def _pieces(self) -> Iterator[NDArray[np.float32]]:
+        """Yield pieces, each made while the one before is heard: nobody waits for it."""
         pieces = []
-        for _ in range(_PIECES):
-            pieces.append(self._level(synthesise(self.name, _PIECE_SECONDS, self.sample_rate_hz, self._generator)))
-            yield pieces[-1]
+        with ThreadPoolExecutor(1) as background:
+            next_piece = background.submit(self._make)
+            yield self._first
+            for left in reversed(range(_PIECES)):
+                pieces.append(next_piece.result())
+                if left:
+                    next_piece = background.submit(self._make)
+                yield pieces[-1]
         while True:
             yield from (pieces[index] for index in self._generator.permutation(_PIECES))
+
+    def _make(self) -> NDArray[np.float32]:
+        return self._level(synthesise(self.name, _PIECE_SECONDS, self.sample_rate_hz, self._generator))
 
     def _level(self, piece: NDArray[np.float32]) -> NDArray[np.float32]:
         gain = min(self._rms / max(_rms(piece), 1e-9), 0.98 / max(float(np.max(np.abs(piece))), 1e-9))
