@@ -14,7 +14,7 @@ from soundscene_worker.broker.errors import BrokerUnreachable, CommitRefused, De
 from soundscene_worker.broker.protocol import Admin, Cluster, Commit, Consumer, Polled, Producer, Record, TopicPartition
 from soundscene_worker.broker.reading import read_to_end, record_of
 from soundscene_worker.broker.rebalance import Change, Membership
-from soundscene_worker.broker.translation import WAYS_OUT, overheard, translate, translated
+from soundscene_worker.broker.translation import WAYS_OUT, overheard, refusal, translate, translated
 
 try:
     import crc32c  # noqa: F401 - kafka-python takes it when it is there; without it a record costs 20 times the CPU
@@ -377,7 +377,7 @@ class KafkaCluster(Cluster):
                 for unusable in begun:  # its thread would go on trying
                     unusable.close()
                 doing = f"no connection to Kafka at {where.servers_text} within {where.connect_timeout_seconds:g} s"
-                raise translate(next(reversed(causes), error), doing) from error
+                raise refusal(error, causes, doing) from error
 
 
 def _ours(partition: Any) -> TopicPartition:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from soundscene_worker.broker.errors import (
@@ -16,7 +16,7 @@ from soundscene_worker.broker.errors import (
     TopicMissing,
 )
 
-__all__ = ["MEANINGS", "WAYS_OUT", "meaning", "overheard", "translate", "translated"]
+__all__ = ["MEANINGS", "WAYS_OUT", "meaning", "overheard", "refusal", "translate", "translated"]
 
 MEANINGS: Final[dict[str, type[BrokerError]]] = {
     "AuthorizationError": AccessDenied,
@@ -61,6 +61,10 @@ WAYS_OUT: Final[dict[type[BrokerError], str]] = {
 }
 
 
+_HANGING_UP: Final = ("disconnected", "Handshake", "SASL")
+"""Signs of a broker that is there but will not talk to us: it closes the connection without a word."""
+
+
 def meaning(error_class: type[BaseException]) -> type[BrokerError]:
     """Return our class for one of the library's; the nearest ancestor that has a meaning decides."""
     return next(
@@ -74,6 +78,25 @@ def translate(error: BaseException, doing: str) -> BrokerError:
     what = type(error).__name__ if error.args in {(), (None,)} else str(error)
     way_out = WAYS_OUT.get(ours)
     return ours(f"{doing}: {what}" + (f"; {way_out}" if way_out else ""))
+
+
+def refusal(error: BaseException, causes: Sequence[BaseException], doing: str) -> BrokerError:
+    """Return why no connection came about: the library's error says only that the time ran out.
+
+    Parameters
+    ----------
+    error : BaseException
+        What the library raised.
+    causes : sequence of BaseException
+        What it logged meanwhile.
+    doing : str
+        What was tried.
+    """
+    telling = [cause for cause in causes if meaning(type(cause)) is not BrokerUnreachable]
+    found = translate((telling or causes or [error])[-1], doing)
+    if any(sign in str(cause) for cause in causes for sign in _HANGING_UP):
+        return type(found)(f"{found}; somebody answered and hung up: {WAYS_OUT[AccessDenied]}")
+    return found
 
 
 @contextlib.contextmanager

@@ -14,9 +14,11 @@ import kafka.errors
 import pytest
 
 from scripts.kafka_broker import KafkaBroker
+from scripts.processes import ServiceError, free_port
+from scripts.pytest_services import unavailable
 from soundscene.errors import MissingExtraError
 from soundscene_worker.broker.connection import ConsumerTuning, KafkaConnection, ProducerTuning
-from soundscene_worker.broker.errors import BrokerUnreachable, DeliveryFailed
+from soundscene_worker.broker.errors import BrokerError, BrokerUnreachable, DeliveryFailed
 from soundscene_worker.broker.kafka import KafkaCluster
 from soundscene_worker.broker.protocol import Commit, Consumer, Producer, Record, TopicPartition
 from soundscene_worker.broker.translation import meaning
@@ -139,6 +141,37 @@ class TestOutage:
             records = poll_until(consumer, lambda records: bool(records) and records[-1].value == b"after")
             assert records[0].offset == 1
             assert next(cluster.read_to_end("chunks")).value == b"before"
+
+
+@pytest.mark.integration
+def test_a_refused_password_is_told_from_an_outage() -> None:
+    """A broker that closes the connection is there: the error points to the credentials, and the right ones work."""
+    port, controller = free_port(), free_port()
+    jaas = "org.apache.kafka.common.security.plain.PlainLoginModule required"
+    properties = {
+        "listeners": f"SASL_PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}",
+        "advertised.listeners": f"SASL_PLAINTEXT://127.0.0.1:{port}",
+        "controller.quorum.voters": f"1@127.0.0.1:{controller}",
+        "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT",
+        "inter.broker.listener.name": "SASL_PLAINTEXT",
+        "sasl.enabled.mechanisms": "PLAIN",
+        "sasl.mechanism.inter.broker.protocol": "PLAIN",
+        "listener.name.sasl_plaintext.plain.sasl.jaas.config": f'{jaas} username="w" password="right" user_w="right";',
+    }
+    try:
+        broker = KafkaBroker(port=port, properties=properties)
+        broker.start()
+    except ServiceError as error:
+        unavailable(error)
+    secure = {"security_protocol": "SASL_PLAINTEXT", "sasl_mechanism": "PLAIN", "sasl_username": "w"}
+    with broker:
+        for wrong in (secure | {"sasl_password": "wrong"}, {}):
+            with pytest.raises(BrokerError, match="somebody answered and hung up: check security_protocol"):
+                KafkaCluster(connection(broker.bootstrap_servers, **wrong)).producer()
+        with KafkaCluster(connection(broker.bootstrap_servers, **secure, sasl_password="right")) as cluster:
+            cluster.admin().ensure_topics({"chunks": 1})
+            send_and_flush(cluster.producer(), b"value")
+            assert [record.value for record in cluster.read_to_end("chunks")] == [b"value"]
 
 
 @pytest.mark.integration
