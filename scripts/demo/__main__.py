@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -119,6 +120,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m scripts.demo", description="Sensors, Kafka, workers, a verdict.")
     parser.add_argument("--seconds", type=float, default=60.0, help="how long the sensors send (default: 60)")
     arguments = parser.parse_args()
+    if not sys.stdout.isatty():
+        os.environ.setdefault("COLUMNS", "120")  # a file is as wide as it needs to be
     console = Console()
     bundle = load_bundle(None)
     console.print(f"Bundle: {bundle.name} {bundle.version}: {bundle.description}", highlight=False, soft_wrap=True)

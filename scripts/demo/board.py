@@ -78,8 +78,8 @@ class Board:
         elif time.monotonic() - self._last_lines >= PLAIN_INTERVAL_SECONDS:
             self._last_lines = time.monotonic()
             self._console.print(title, highlight=False)
-            for device, row in sorted(self._rows.items()):
-                self._console.print("  " + "  ".join(filter(None, row.cells(device))), highlight=False, soft_wrap=True)
+            for line in self._lines():
+                self._console.print(f"  {line}", highlight=False, soft_wrap=True, markup=False)
 
     def __enter__(self) -> Board:
         """Take the terminal."""
@@ -91,6 +91,12 @@ class Board:
         """Give the terminal back; the last table stays."""
         if self._live is not None:
             self._live.stop()
+
+    def _lines(self) -> list[str]:
+        """Return the table as plain text in columns."""
+        rows = [COLUMNS, *(row.cells(device) for device, row in sorted(self._rows.items()))]
+        widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
+        return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 
     def _table(self, title: str) -> Table:
         table = Table(title=title, title_justify="left")
