@@ -8,12 +8,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from rich import box
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
 PLAIN_INTERVAL_SECONDS = 5.0
-COLUMNS = ("device", "scene", "score", "smoothed", "level", "coverage", "latency", "windows")
+COLUMNS = ("device", "scene", "score", "level", "coverage", "latency", "windows")
 
 
 @dataclass(slots=True)
@@ -29,14 +30,13 @@ class Row:
         coverage = "-" if self.coverage is None else f"{100 * self.coverage:.0f} %"
         last = self.prediction
         if not last:
-            return (device, "...", "", "", "", coverage, "", "0")
+            return (device, "...", "", "", coverage, "", "0")
         scene = last["scene"] if last["assessable"] else f"({', '.join(last['reasons'])})"
         latency = last["latency_seconds"]["total"]
         return (
             device,
             scene,
             f"{last['score']:.2f}",
-            f"{last['smoothed_scene']} {last['smoothed_score']:.2f}",
             f"{last['level_dbfs']:.0f} dBFS",
             coverage,
             f"{latency:.2f} s",
@@ -99,9 +99,9 @@ class Board:
         return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 
     def _table(self, title: str) -> Table:
-        table = Table(title=title, title_justify="left")
+        table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))  # 80 columns do
         for name in COLUMNS:
-            table.add_column(name, justify="left" if name in ("device", "scene", "smoothed") else "right")
+            table.add_column(name, justify="left" if name in ("device", "scene") else "right", no_wrap=True)
         for device, row in sorted(self._rows.items()):
             table.add_row(*row.cells(device))
         return table

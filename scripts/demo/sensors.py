@@ -12,13 +12,20 @@ AUDIO_SUFFIXES = {".wav", ".ogg", ".flac", ".mp3"}
 ESC50_NAME = re.compile(r"\d-\d+-[A-Z]-(?P<target>\d+)\.\w+")
 ESC10_SOUNDS = {  # those of the ten that go on long enough to be called a scene
     "10": "rain",
-    "11": "sea-waves",
-    "12": "crackling-fire",
-    "38": "clock-tick",
+    "11": "sea",
+    "12": "fire",
+    "38": "clock",
     "40": "helicopter",
     "41": "chainsaw",
 }
-SCENES = ("park", "metro", "street_traffic", "bus", "shopping_mall", "tram")
+SCENES = {
+    "park": "park",
+    "metro": "metro",
+    "street": "street_traffic",
+    "bus": "bus",
+    "mall": "shopping_mall",
+    "tram": "tram",
+}
 EQUIPMENT: tuple[tuple[str, ...], ...] = (  # one entry per sensor: what a city's collection of hardware is like
     ("--calibration-db", "94"),
     ("--encoding", "flac"),
@@ -48,7 +55,7 @@ def plan_sensors() -> tuple[str, list[SensorPlan]]:
     folder = find_audio()
     sources: dict[str, tuple[str, ...]]
     if folder is None:
-        sources = {scene.replace("_", "-"): ("--scene", scene) for scene in SCENES}
+        sources = {name: ("--scene", scene) for name, scene in SCENES.items()}
         heard = "scenes made up on the spot (SOUNDSCENE_DEMO_AUDIO names a folder of recordings to use instead)"
     else:
         sources = recordings(folder)
