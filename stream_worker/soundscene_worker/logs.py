@@ -32,17 +32,13 @@ EVENTS: Final[Mapping[str, LogLevel]] = {
     "worker_failed": "error",
     "partition_assigned": "info",
     "partition_revoked": "info",
-    "partition_lost": "warning",
     "session_opened": "info",
     "session_closed": "info",
     "gap": "warning",
     "chunk_rejected": "warning",
-    "window_published": "debug",
-    "commit_stored": "debug",
     "commit_refused": "warning",
     "delivery_failed": "error",
     "broker_unreachable": "warning",
-    "broker_back": "info",
     "client_library": "warning",  # what kafka-python says
 }
 """Every event and how much it matters."""
