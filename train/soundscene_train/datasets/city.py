@@ -50,7 +50,7 @@ class CitySettings:
         A field is outside its range.
     """
 
-    train_clips_per_scene: int = 48
+    train_clips_per_scene: int = 24
     evaluate_clips_per_scene: int = 18
     clip_seconds: float = 10.0
     sample_rate_hz: int = 44_100

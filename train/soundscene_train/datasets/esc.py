@@ -13,7 +13,8 @@ __all__ = ["open_esc10"]
 
 _CITATION: Final = (
     "K. J. Piczak, ESC: Dataset for Environmental Sound Classification, ACM Multimedia 2015, "
-    "doi:10.1145/2733373.2806390. ESC-10: Creative Commons Attribution 3.0; its clips come from freesound.org."
+    "doi:10.1145/2733373.2806390; ESC-10, doi:10.7910/DVN/YDEPUT, Creative Commons Attribution 3.0. Its clips are "
+    "from freesound.org under CC0, CC BY or Sampling+; the data set's attribution file names the author of each."
 )
 _SUFFIXES: Final = (".wav", ".ogg", ".flac")
 
