@@ -1,1 +1,1 @@
-""""""
+"""How chunks arrive and predictions leave: Kafka, offsets, metrics and health around the plugin."""

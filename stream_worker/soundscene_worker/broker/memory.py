@@ -1,7 +1,7 @@
 """The protocols of `protocol.py` inside this process: for tests, and for a demo without a broker.
 
 Several consumers, each in its own thread or all in one, share partitions as group members do. The faults of a real
-cluster can be ordered: `MemoryCluster.outage`, `.refuse_next_commit`, `.fail_next_delivery`, `.expire`, `.crash`.
+cluster can be ordered: see `MemoryCluster.outage` and the methods after it.
 """
 
 from __future__ import annotations
