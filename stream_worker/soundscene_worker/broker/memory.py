@@ -1,7 +1,7 @@
 """The protocols of `protocol.py` inside this process: for tests, and for a demo without a broker.
 
-Several consumers, each in its own thread or all in one, share partitions as group members do. The faults of a real
-cluster can be ordered: see `MemoryCluster.outage` and the methods after it.
+Several consumers, each in its own thread or all in one, share partitions as group members do.
+The faults of a real cluster can be ordered: see `MemoryCluster.outage` and the methods after it.
 """
 
 from __future__ import annotations
@@ -374,8 +374,7 @@ class MemoryProducer(Producer):
             raise DeliveryFailed(f"{failed} records were not acknowledged; send them again")
 
     @override
-    def close(self, timeout_seconds: float = 5.0) -> None:
-        """Nothing to do."""
+    def close(self, timeout_seconds: float = 5.0) -> None: ...
 
 
 class MemoryAdmin(Admin):
@@ -397,5 +396,4 @@ class MemoryAdmin(Admin):
                 self._cluster.topics.setdefault(name, [_Log() for _ in range(number)])
 
     @override
-    def close(self) -> None:
-        """Nothing to let go of."""
+    def close(self) -> None: ...
