@@ -86,3 +86,13 @@ def test_a_bad_file_is_named(tmp_path: Path) -> None:
     broken.write_text("epochs = [")
     with pytest.raises(SettingsError, match=r"broken.toml: not valid TOML"):
         load_recipe(str(broken))
+
+
+def test_the_papers_table_is_three_experiments() -> None:
+    """The packaged paper recipe and its copy agree, and the other two rows differ in the network alone."""
+    paper = load_recipe("paper")
+    assert load_recipe(str(EXPERIMENTS / "paper.toml")) == paper
+    for row in ("paper-cnn7", "paper-channel-restriction"):
+        other = load_recipe(str(EXPERIMENTS / f"{row}.toml"))
+        assert (other.front_end, other.fit, other.augmentation) == (paper.front_end, paper.fit, paper.augmentation)
+        assert other.network != paper.network

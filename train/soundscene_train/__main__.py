@@ -39,6 +39,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SceneError as error:
         print(f"soundscene-train: {error}", file=sys.stderr)
         return _EXIT_ERROR
+    except ModuleNotFoundError as error:
+        print(f"soundscene-train: {error.name} is not installed: pip install 'soundscene[train]'", file=sys.stderr)
+        return _EXIT_ERROR
     except KeyboardInterrupt:
         print("soundscene-train: interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
         return _EXIT_INTERRUPTED

@@ -44,7 +44,6 @@ def start_tensorflow(thread_count: int = 1) -> Any:
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
-    os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
     _keep_memory()
     try:
         with _quiet_stderr():

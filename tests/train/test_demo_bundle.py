@@ -1,0 +1,87 @@
+"""The bundle inside the package is what its documentation says."""
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from soundscene.audio_files import AudioFile
+from soundscene.bundle import load_bundle
+from soundscene.classifier import SceneClassifier
+from soundscene.frontend import FrontEnd, patch
+from soundscene.settings import NETWORK_NAMES
+from soundscene_train import graphs
+from soundscene_train.datasets import open_dataset
+from soundscene_train.recipe import load_recipe, parse_recipe
+
+SHARED = Path(os.environ.get("SOUNDSCENE_SHARED_DATA", Path(__file__).parents[2].parent / "shared" / "data"))
+
+needs_recordings = pytest.mark.skipif(
+    not (SHARED / "esc10").is_dir(), reason="needs the ESC-10 recordings, see SOUNDSCENE_SHARED_DATA"
+)
+
+
+def test_it_says_where_it_comes_from() -> None:
+    """Labels, recipe, attribution, command, size and a score that level does not change stand in the manifest."""
+    bundle = load_bundle()
+    assert len(bundle.labels) == 10
+    assert set(bundle.parameters.values()) == {10_922}
+    assert parse_recipe(bundle.provenance["recipe"]) == load_recipe("demo")
+    assert "Piczak" in bundle.provenance["citation"]
+    assert "Attribution 3.0" in bundle.provenance["citation"]
+    assert bundle.provenance["command"].startswith("soundscene-train run --dataset esc10")
+    assert bundle.provenance["train_clips"] == 320
+    assert bundle.metrics["clip_count"] == 80
+    assert bundle.metrics["accuracy"] > 0.85
+    for count in bundle.metrics["correct_count_at_gain"].values():
+        assert abs(count - bundle.metrics["correct_count"]) <= 1
+
+
+def test_essentias_files_describe_the_same_networks() -> None:
+    """Each frozen graph stands beside a description with its nodes, its classes and its rate."""
+    bundle = load_bundle()
+    for name in NETWORK_NAMES:
+        stem = bundle.directory / f"soundscene-{name}-esc10-1"
+        description = json.loads(stem.with_suffix(".json").read_text())
+        assert stem.with_suffix(".pb").is_file()
+        assert tuple(description["classes"]) == bundle.labels
+        assert description["schema"]["inputs"][0] == {
+            "name": graphs.INPUT_NODE, "type": "float", "shape": [128, 128, 3],
+        }  # fmt: skip
+        assert description["schema"]["outputs"][0]["name"] == graphs.OUTPUT_NODE
+        assert description["inference"]["sample_rate"] == 44_100
+
+
+@needs_recordings
+def test_it_knows_what_it_was_trained_on() -> None:
+    """Through the plugin it names at least 37 of 40 of its own training clips, four of each class."""
+    dataset = open_dataset("esc10", SHARED / "esc10")
+    bundle = load_bundle()
+    classifier = SceneClassifier(bundle)
+    correct = 0
+    for label in dataset.labels:
+        for clip in [clip for clip in dataset.clips if clip.label == label][::8][:4]:
+            with AudioFile(clip.path) as audio:
+                (window,) = audio.windows(bundle.front_end, bundle.fusion.short_clip)
+            correct += bundle.labels[int(np.argmax(classifier.classify(window).scores))] == label
+    assert correct >= 37
+
+
+@needs_recordings
+def test_frozen_graphs_score_as_the_served_networks() -> None:
+    """On real windows the `.pb` and the `.tflite` of each network agree to 1e-5."""
+    bundle = load_bundle()
+    front_end = FrontEnd(bundle.front_end)
+    windows = []
+    for clip in open_dataset("esc10", SHARED / "esc10").clips[::80]:
+        with AudioFile(clip.path) as audio:
+            windows += [front_end.window_spectra(w.samples) for w in audio.windows(bundle.front_end, "repeat")]
+    for name in NETWORK_NAMES:
+        spectra = np.stack([getattr(window, name) for window in windows])
+        patches = patch(spectra, bundle.front_end, bundle.standardisation[name])
+        frozen = (bundle.directory / f"soundscene-{name}-esc10-1.pb").read_bytes()
+        np.testing.assert_allclose(
+            graphs.run_frozen_graph(frozen, patches), graphs.run_litert(bundle.networks[name], patches, 10), atol=1e-5
+        )
