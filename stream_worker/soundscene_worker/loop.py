@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from soundscene_worker.broker.errors import BrokerUnreachable, CommitRefused, DeliveryFailed
+from soundscene_worker.broker.errors import BrokerUnreachable, CommitRefused, DeliveryFailed, RecordTooLarge
 from soundscene_worker.broker.protocol import Commit, Consumer, Producer, Record, TopicPartition
 from soundscene_worker.logs import EventLog
 from soundscene_worker.messages.chunk import AudioChunk, ChunkLimits, RejectedChunk, decode_chunk
@@ -100,8 +100,7 @@ class Worker:
         polled = self.consumer.poll(self.settings.poll_seconds, self.settings.poll_records)
         self._let_go(polled.revoked | polled.lost)
         for partition in sorted(polled.assigned):
-            first = next((r.offset for r in polled.records if r.topic_partition == partition), None)
-            self._take_over(partition, first)
+            self._take_over(partition)
         self.metrics.assignment(polled, self._partitions.keys())
         try:
             for record in polled.records:
@@ -113,15 +112,15 @@ class Worker:
         if self.monotonic() - self._last_commit >= self.settings.commit_interval_seconds:
             self._commit()
 
-    def _take_over(self, partition: TopicPartition, first_offset: int | None) -> None:
-        """Begin a partition where its commit says; an outage is waited for."""
+    def _take_over(self, partition: TopicPartition, uncommitted_offset: int | None = None) -> None:
+        """Begin a partition where its commit says, or without one at an offset; an outage is waited for."""
         while not self._stopping.is_set():
             try:
                 commit = self.consumer.committed(partition)
                 if commit is not None:
                     start = CommitPoint.parse(commit.offset, commit.metadata)
                 else:
-                    offset = self.consumer.position(partition) if first_offset is None else first_offset
+                    offset = self.consumer.position(partition) if uncommitted_offset is None else uncommitted_offset
                     start = CommitPoint(offset, offset, None)
             except BrokerUnreachable as error:
                 self.log.event("broker_unreachable", error=str(error))
@@ -144,6 +143,10 @@ class Worker:
         state = self._partitions.get(record.topic_partition)
         if state is None:
             return
+        if record.offset < state.start.offset:  # the topic was made anew: the commit is of another log
+            start = CommitPoint(record.offset, record.offset, None)
+            self._close(state.session_keys())
+            state = self._partitions[record.topic_partition] = PartitionState(self.settings.policy, start)
         arrived = self.now()
         is_new = record.offset >= state.start.done_below
         try:
@@ -178,7 +181,10 @@ class Worker:
         )
         letter = self.dead_letters.write(record, refusal.reason, str(refusal), self.monotonic())
         if letter is not None:
-            self.producer.send(self.settings.dead_letters_topic, letter.key, letter.value, letter.headers)
+            try:
+                self.producer.send(self.settings.dead_letters_topic, letter.key, letter.value, letter.headers)
+            except RecordTooLarge:  # the payload that an operator asked for: the reason matters more
+                self.producer.send(self.settings.dead_letters_topic, letter.key, b"", letter.headers)
         self.metrics.dead_letter(written=letter is not None)
 
     def _observe(self, chunk: AudioChunk, taken: Taken) -> None:

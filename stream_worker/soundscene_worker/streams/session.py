@@ -148,8 +148,9 @@ class SessionTrack:
         return heard.capture_time + timedelta(seconds=(at - heard.first) / self.key.sample_rate_hz)
 
     def _forget(self) -> None:
-        """Let go of what neither an open window nor the smoothing before it needs."""
+        """Let go of what no open window needs, nor the smoothing before it, nor the recognition of duplicates."""
         keep_index = self._keep_index()
-        keep_from = self.assembler.grid.span(keep_index)[0]
+        horizon = self.assembler.furthest_sample - self.policy.hold_back_samples(self.key.sample_rate_hz)
+        keep_from = min(self.assembler.grid.span(keep_index)[0], horizon)
         self._heard = [heard for heard in self._heard if heard.end > keep_from]
         self._recent = {index for index in self._recent if index >= keep_index}

@@ -96,7 +96,7 @@ def run(log: list[Sent], start: CommitPoint, stop: int) -> tuple[list[tuple[obje
     return published, commits
 
 
-@settings(max_examples=400)
+@settings(max_examples=300)
 @given(log=logs(), data=st.data())
 def test_crashes_leave_no_trace_in_the_set_of_predictions(log: list[Sent], data: st.DataObject) -> None:
     """Whatever is committed before whichever crash, the results are those of an undisturbed run."""
@@ -134,6 +134,16 @@ def test_a_commit_never_goes_back(log: list[Sent]) -> None:
     for earlier, later in itertools.pairwise(commits):
         assert later.offset >= earlier.offset
         assert later.done_below > earlier.done_below
+
+
+def test_a_chunk_sent_again_after_a_restart_completes_nothing_twice() -> None:
+    """Whoever continues knows it for a duplicate: the commit keeps the records within the hold-back."""
+    spans = [(0, 5), (5, 8), (28, 40), (13, 15), (5, 8), (73, 5), (78, 5)]
+    log = [Sent("a", "1", first, count, first) for first, count in spans]
+    whole, commits = run(log, START, len(log))
+    for commit in commits:
+        again, _ = run(log, CommitPoint.parse(commit.offset, commit.metadata), len(log))
+        assert set(again) <= set(whole)
 
 
 def test_a_commit_holds_the_oldest_record_an_open_window_needs() -> None:
