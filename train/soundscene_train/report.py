@@ -23,9 +23,11 @@ _TITLES: Final = {
 
 
 def headline(results: Mapping[str, Result], rule: str) -> dict[str, Any]:
-    """Return what a manifest says: the fused result in full, the others by their accuracy."""
+    """Return what a manifest says: the fused result without its confusion, the others by their accuracy."""
+    fused = results[rule].to_dict()
+    del fused["confusion"]
     return {
-        **results[rule].to_dict(),
+        **fused,
         "rule": rule,
         "accuracy_by_classifier": {name: round(result.accuracy, 4) for name, result in results.items()},
     }
