@@ -5,7 +5,7 @@ import pytest
 
 from soundscene_train import graphs
 from soundscene_train.merging import build_graph, merge
-from soundscene_train.network import NetworkSettings
+from soundscene_train.network import NetworkSettings, table_of_rows
 from soundscene_train.runtime import start_tensorflow
 from tests.train.helpers import lively_model
 
@@ -24,21 +24,21 @@ def bordered_patches() -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
     return patches
 
 
-@pytest.mark.parametrize("grouped", [False, True])
+@pytest.mark.parametrize("served", [False, True])
 @pytest.mark.parametrize("settings", SETTINGS)
-def test_merged_equals_trained(settings: NetworkSettings, grouped: bool) -> None:
+def test_merged_equals_trained(settings: NetworkSettings, served: bool) -> None:
     """The merged network gives the trained one's scores to 1e-5, borders included."""
     model = lively_model(settings)
     merged = merge(model, settings)
     patches = bordered_patches()
-    served = patches * merged.channel_scale + merged.channel_offset
+    prepared = patches * merged.channel_scale + merged.channel_offset
     trained = np.asarray(model(patches, training=False))
     assert np.ptp(trained, axis=0).max() > 0.01
-    if grouped:  # TensorFlow's CPU kernels know no grouped convolution; LiteRT does
+    if served:
         content = graphs.litert_model(merged, 32, 24)
-        found = graphs.run_litert(content, served, trained.shape[1])
+        found = graphs.run_litert(content, prepared, trained.shape[1])
     else:
-        found = np.asarray(build_graph(merged, start_tensorflow().constant(served)))
+        found = np.asarray(build_graph(merged, start_tensorflow().constant(prepared)))
     np.testing.assert_allclose(found, trained, atol=1e-5)
 
 
@@ -84,10 +84,11 @@ def test_frozen_graph_is_plain_and_equal() -> None:
         np.testing.assert_allclose(found, np.asarray(model(patches[:count], training=False)), atol=1e-5)
 
 
-def test_exported_files_hold_no_padding() -> None:
-    """The LiteRT file holds the parameters once, and little besides."""
+def test_exported_files_hold_little_besides_the_parameters() -> None:
+    """The LiteRT file holds the parameters, the zeros that join three branches to one, and its own structure."""
     settings = NetworkSettings()
     merged = merge(lively_model(settings, 10, 128, 128), settings)
     assert merged.parameter_count == 10_922
     size_bytes = len(graphs.litert_model(merged, 128, 128))
-    assert 4 * 10_922 < size_bytes < 4 * 10_922 + 16_384
+    joining_zeros = sum(row.inputs * row.outputs // 4 for row in table_of_rows(settings) if row.decomposed)
+    assert size_bytes < 4 * (10_922 + joining_zeros) + 16_384
