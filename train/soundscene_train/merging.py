@@ -167,7 +167,7 @@ def _convolve(x: Any, block: MergedBlock) -> Any:
 
 
 def _convolve_folded(x: Any, block: MergedBlock) -> Any:
-    """Do the same with two convolutions: the 3x3 after its own quarter of the affine map, the three 1x1 around theirs."""
+    """Do the same with two convolutions: the 3x3 after its quarter of the affine map, one 1x1 with the map in it."""
     import tensorflow as tf
 
     near, first, second, every = (kernel.astype(np.float64) for kernel in block.kernels)
