@@ -133,8 +133,11 @@ def build_graph(network: MergedNetwork, patches: Any, folded: bool = False) -> A
 
     x = patches
     for block in network.blocks:
-        x = _convolve_folded(x, block) if folded and block.row.decomposed else _convolve(x, block)
-        if block.row.pooled:
+        branches = _folded_branches(x, block) if folded and block.row.decomposed else _branches(x, block)
+        if block.row.pooled and folded:  # before they are joined: less memory to move
+            branches = [tf.nn.avg_pool2d(branch, 2, 2, "VALID") for branch in branches]
+        x = tf.concat(branches, axis=-1) if len(branches) > 1 else branches[0]
+        if block.row.pooled and not folded:
             x = tf.nn.avg_pool2d(x, 2, 2, "VALID")
     x = tf.reduce_mean(x, (1, 2))
     return tf.nn.softmax(tf.matmul(x, network.dense_kernel) + network.dense_bias, name="Softmax")
@@ -150,26 +153,22 @@ def _affine_of(layer: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     return scale, beta - mean * scale
 
 
-def _convolve(x: Any, block: MergedBlock) -> Any:
+def _branches(x: Any, block: MergedBlock) -> list[Any]:
     """Scale, convolve, add the bias and rectify, branch by branch, so that a runtime can fuse the last three."""
-    import tensorflow as tf
-
     if block.affine is not None:
         scale, offset = block.affine
         x = x * scale + offset
     if not block.row.decomposed:
-        return _rectified(x, block.kernels[0], block.bias)
+        return [_rectified(x, block.kernels[0], block.bias)]
     near, first, second, every = block.kernels
     quarter, half = block.row.inputs // 4, block.row.inputs // 2
     bias = np.split(block.bias, 4)
     branches = ((x[..., :quarter], near), (x[..., :half], first), (x[..., half:], second), (x, every))
-    return tf.concat([_rectified(part, kernel, b) for (part, kernel), b in zip(branches, bias, strict=True)], axis=-1)
+    return [_rectified(part, kernel, b) for (part, kernel), b in zip(branches, bias, strict=True)]
 
 
-def _convolve_folded(x: Any, block: MergedBlock) -> Any:
+def _folded_branches(x: Any, block: MergedBlock) -> list[Any]:
     """Do the same with two convolutions: the 3x3 after its quarter of the affine map, one 1x1 with the map in it."""
-    import tensorflow as tf
-
     near, first, second, every = (kernel.astype(np.float64) for kernel in block.kernels)
     quarter, half, share = block.row.inputs // 4, block.row.inputs // 2, block.row.outputs // 4
     scale, offset = block.affine if block.affine is not None else (np.ones(block.row.inputs), np.zeros(1))
@@ -181,9 +180,7 @@ def _convolve_folded(x: Any, block: MergedBlock) -> Any:
     bias = (block.bias[share:] + offset @ points).astype(np.float32)
     kernel = (scale[:, None] * points).astype(np.float32)[None, None]
     neighbours = x[..., :quarter] * scale[:quarter].astype(np.float32) + offset[:quarter].astype(np.float32)
-    return tf.concat(
-        [_rectified(neighbours, near.astype(np.float32), block.bias[:share]), _rectified(x, kernel, bias)], axis=-1
-    )
+    return [_rectified(neighbours, near.astype(np.float32), block.bias[:share]), _rectified(x, kernel, bias)]
 
 
 def _rectified(x: Any, kernel: Array, bias: Array) -> Any:
