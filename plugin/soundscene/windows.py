@@ -14,14 +14,13 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
+from soundscene._spans import Span, SpanSet
 from soundscene.errors import AudioError, SettingsError
 from soundscene.settings import FrontEndSettings
 
 __all__ = ["Fate", "Push", "Span", "Window", "WindowAssembler", "WindowGrid"]
 
 Samples = NDArray[np.float32]
-Span = tuple[int, int]
-"""First sample and the one after the last."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -166,7 +165,7 @@ class WindowAssembler:
             raise SettingsError(f"hold_back_samples must not be negative, got {hold_back_samples}")
         self.grid = grid
         self._hold_back = hold_back_samples
-        self._seen = _Spans()
+        self._seen = SpanSet()
         self._pieces: list[tuple[int, Samples]] = []  # disjoint, sorted by their first sample
         self._furthest: int | None = None
         self._settled = 0  # below it, every sample was seen or reported as a gap
@@ -278,48 +277,5 @@ class WindowAssembler:
         return first < horizon and bool(self._seen.missing(first, min(end, horizon)))
 
 
-class _Spans:
-    """A set of samples as sorted, disjoint, non-touching spans."""
-
-    def __init__(self) -> None:
-        self._spans: list[Span] = []
-
-    @property
-    def first(self) -> int:
-        return self._spans[0][0]
-
-    def add(self, first: int, end: int) -> None:
-        low = bisect_left(self._spans, first, key=_end_of)
-        high = bisect_right(self._spans, end, key=_first_of)
-        touched = self._spans[low:high]
-        if touched:
-            first, end = min(first, touched[0][0]), max(end, touched[-1][1])
-        self._spans[low:high] = [(first, end)]
-
-    def missing(self, first: int, end: int) -> list[Span]:
-        holes = []
-        at = first
-        for start, stop in self._spans[bisect_right(self._spans, first, key=_end_of) :]:
-            if start >= end:
-                break
-            if start > at:
-                holes.append((at, start))
-            at = max(at, stop)
-        if at < end:
-            holes.append((at, end))
-        return holes
-
-    def run_around(self, sample: int) -> Span:
-        return self._spans[bisect_right(self._spans, sample, key=_first_of) - 1]
-
-    def forget_below(self, floor: int) -> None:
-        low = bisect_right(self._spans, floor, key=_end_of)
-        del self._spans[:low]
-
-
-def _first_of(item: tuple[int, object]) -> int:
-    return item[0]
-
-
-def _end_of(span: Span) -> int:
-    return span[1]
+def _first_of(piece: tuple[int, Samples]) -> int:
+    return piece[0]
