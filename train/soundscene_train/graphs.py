@@ -29,7 +29,7 @@ def litert_model(network: MergedNetwork, bands: int, frames: int) -> bytes:
     tf = start_tensorflow()
 
     holder = tf.Module()  # the converter wants an object that owns the function
-    holder.score = tf.function(lambda patch: build_graph(network, patch, folded=True))
+    holder.score = tf.function(lambda patch: build_graph(network, patch, folded=True), autograph=False)
     concrete = holder.score.get_concrete_function(tf.TensorSpec((1, bands, frames, INPUT_CHANNELS), tf.float32))
     converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete], holder)
     return bytes(converter.convert())
