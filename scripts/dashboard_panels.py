@@ -316,12 +316,6 @@ WORKERS = Row(
         ),
         Panel(
             "timeseries",
-            "Partitions paused",
-            "Not read for the moment, so that the worker can catch its breath.",
-            (Query("soundscene_partitions_paused", "{{instance}}"),),
-        ),
-        Panel(
-            "timeseries",
             "Sound taken in",
             "Seconds of sound per second: the number of devices that each worker keeps up with.",
             (

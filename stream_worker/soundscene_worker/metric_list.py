@@ -48,7 +48,6 @@ METRICS: Final = (
     ),
     Definition("broker_reachable", "gauge", "", (), "1 while a broker is connected."),
     Definition("partitions_assigned", "gauge", "partitions", (), "Partitions this worker reads."),
-    Definition("partitions_paused", "gauge", "partitions", (), "Partitions not read for the moment."),
     Definition(
         "partition_changes_total",
         "counter",

@@ -256,10 +256,6 @@ class WorkerMetrics:
             self._counters["partition_changes_total"].labels(change).inc(len(getattr(polled, change)))
         self._gauges["partitions_assigned"].set(len(assigned))
 
-    def paused(self, count: int) -> None:
-        """Note how many partitions are paused."""
-        self._gauges["partitions_paused"].set(count)
-
     def lag(self, lags: Mapping[TopicPartition, int]) -> None:
         """Note the lag of the partitions that are assigned; all others are forgotten."""
         gauge = self._gauges["consumer_lag_records"]

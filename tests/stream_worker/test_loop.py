@@ -16,6 +16,7 @@ from soundscene.classifier import SceneClassifier
 from soundscene.synthesis import SCENE_NAMES, synthesise
 from soundscene.windows import WindowGrid
 from soundscene_worker.broker.memory import MemoryCluster, MemoryConsumer
+from soundscene_worker.broker.protocol import Commit
 from soundscene_worker.logs import EventLog
 from soundscene_worker.loop import LoopSettings, Worker
 from soundscene_worker.messages.chunk import ChunkHeader, ChunkLimits, encode_chunk
@@ -230,3 +231,14 @@ def test_a_stopped_worker_has_committed(cluster: MemoryCluster, start: Start) ->
     worker.consumer.close()
     run_to_the_end(start())
     assert len(published(cluster)) == before
+
+
+def test_a_topic_made_anew_is_read_from_its_beginning(
+    cluster: MemoryCluster, start: Start, undisturbed: set[str]
+) -> None:
+    """A commit that speaks of an older, longer log holds nothing back."""
+    worker = start()
+    stale = {partition: Commit(9_000, '{"v":1,"done":9500,"clock":0}') for partition in cluster.partitions(CHUNKS)}
+    cluster.store_commits("g", stale)
+    run_to_the_end(worker)
+    assert {str(without_latency(p)) for p in published(cluster)} == undisturbed

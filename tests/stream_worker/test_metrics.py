@@ -271,7 +271,6 @@ class TestWorker:
         metrics.dead_letter(written=False)
         metrics.chunk_rejected(RejectionReason.TRUNCATED)
         metrics.delivery_failed()
-        metrics.paused(2)
         metrics.broker_reachable(True)
         value = registry.get_sample_value
         assert value("soundscene_commits_total", {"outcome": "stored"}) == 1
@@ -280,7 +279,6 @@ class TestWorker:
         assert value("soundscene_dead_letters_total", {"outcome": "withheld"}) == 1
         assert value("soundscene_chunks_rejected_total", {"reason": "truncated"}) == 1
         assert value("soundscene_deliveries_failed_total") == 1
-        assert value("soundscene_partitions_paused") == 2
         assert value("soundscene_broker_reachable") == 1
         assert value("soundscene_loop_heartbeat_timestamp_seconds") == 1000
         assert value("soundscene_bundle_info", {"name": "demo", "version": "1", "hash": "ab" * 32}) == 1

@@ -89,16 +89,6 @@ class PartitionState:
         self.position = self.start.offset
         self._clock_ms = self.start.clock_ms
 
-    @property
-    def session_count(self) -> int:
-        """Open sessions."""
-        return len(self._tracks)
-
-    @property
-    def buffered_samples(self) -> int:
-        """Samples held for open windows."""
-        return sum(track.assembler.buffered_samples for track in self._tracks.values())
-
     def take(self, offset: int, timestamp_ms: int, chunk: AudioChunk) -> Taken:
         """Take a decoded record, in the order of the log."""
         clock_before_ms = timestamp_ms if self._clock_ms is None else self._clock_ms
