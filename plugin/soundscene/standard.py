@@ -159,7 +159,7 @@ class SceneInputCQT(_SceneInput):
         from soundscene.frontend.front_end import log_power, usable_samples
 
         frame_size = enclosing_frame_size_samples(settings)
-        constant_q = ConstantQ(settings, np.array([frame_size // 2]))
+        constant_q = ConstantQ(settings, np.array([frame_size // 2]), frame_size)
         return frame_size, lambda frame: log_power(constant_q.power(usable_samples(frame)), settings).ravel()
 
 

@@ -11,6 +11,7 @@ multiplied by sqrt(N). A full-scale sine at a bin's centre has the power N / 4. 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -71,11 +72,11 @@ def enclosing_frame_size_samples(settings: FrontEndSettings) -> int:
 
 @dataclass(frozen=True)
 class _Octave:
-    """Bins that share a rate, `halvings` below the full one."""
+    """Bins that share a rate."""
 
-    halvings: int
     bins: slice
     kernels: Samples  # (kernel samples, cosines then sines)
+    spans: Samples  # (padded signal at this rate, kernel samples): a view of what a kernel sees from each sample on
     starts: NDArray[np.intp]  # first kernel sample of each frame, in the padded signal
 
 
@@ -83,7 +84,8 @@ class ConstantQ:
     """Constant-Q power of frames centred on given samples of a signal of fixed length.
 
     Outside the signal is silence. Frame centres that the decimated grid of an octave does not hold are rounded to it,
-    by at most half a sample of that grid (under 0.5 % of the kernel); the default preset needs no rounding.
+    by at most half a sample of that grid (under 0.5 % of the kernel); the default preset needs no rounding. Holds
+    scratch memory, so an instance serves one thread.
 
     Parameters
     ----------
@@ -91,46 +93,51 @@ class ConstantQ:
         Bins and rate.
     centres_samples : np.ndarray [shape=(frames,), int]
         Centre of each frame, inside the signal.
+    length_samples : int > 0
+        Length of the signal.
     """
 
-    def __init__(self, settings: FrontEndSettings, centres_samples: NDArray[np.int64]) -> None:
+    def __init__(self, settings: FrontEndSettings, centres_samples: NDArray[np.int64], length_samples: int) -> None:
         self._shape = (len(centres_samples), settings.band_count)
         self._taps = _half_band_blocks()
         groups = _bins_by_halvings(settings, centres_samples)
         longest = max(_reach(settings, bins, halvings) for halvings, bins in groups)
         unit = 4 * _BLOCK_SAMPLES
         self._margin = -(-longest // unit) * unit
-        self._octaves = [_octave(settings, centres_samples, halvings, bins, self._margin) for halvings, bins in groups]
+        self._content = slice(self._margin, self._margin + length_samples)
+        lengths = [-(-length_samples // 2**halvings) for halvings in range(groups[-1][0] + 1)]
+        self._signals = [np.zeros(_padded_length(length, self._margin), np.float32) for length in lengths]
+        self._octaves = [self._octave(settings, centres_samples, halvings, bins) for halvings, bins in groups]
 
     def power(self, samples: Samples) -> NDArray[np.float32]:
         """Return [shape=(frames, bins), float32], squared magnitudes, of a signal."""
         out = np.empty(self._shape, np.float32)
-        signal, halvings = self._padded(samples), 0
+        self._signals[0][self._content] = samples
+        for wider, narrower in pairwise(self._signals):
+            self._halve(wider, narrower)
         for octave in self._octaves:
-            for _ in range(octave.halvings - halvings):
-                signal = self._halve(signal)
-            halvings = octave.halvings
-            frames = sliding_window_view(signal, len(octave.kernels))[octave.starts]  # (frames, kernel samples)
-            parts = frames @ octave.kernels
+            parts = octave.spans[octave.starts] @ octave.kernels  # (frames, cosines then sines)
             np.multiply(parts, parts, out=parts)
-            cosines, sines = np.split(parts, 2, axis=1)
-            np.add(cosines, sines, out=out[:, octave.bins])
+            bins = parts.shape[1] // 2
+            np.add(parts[:, :bins], parts[:, bins:], out=out[:, octave.bins])
         return out
 
-    def _padded(self, samples: Samples) -> Samples:
-        out = np.zeros(_padded_length(len(samples), self._margin), np.float32)
-        out[self._margin : self._margin + len(samples)] = samples
-        return out
+    def _octave(self, settings: FrontEndSettings, centres: NDArray[np.int64], halvings: int, bins: slice) -> _Octave:
+        reach = _reach(settings, bins, halvings)
+        step = 2**halvings
+        starts = (centres + step // 2) // step - reach + self._margin
+        kernels = _kernels(settings, bins, step, reach)
+        spans = sliding_window_view(self._signals[halvings], len(kernels))
+        return _Octave(bins, kernels, spans, starts.astype(np.intp))
 
-    def _halve(self, signal: Samples) -> Samples:
+    def _halve(self, signal: Samples, out: Samples) -> None:
         """Halve the rate, margins kept.
 
         Output m is the sum over k of taps[k] * input[2 m + k]. A row of the products below makes one block of outputs
-        from two blocks of inputs and the reach of the filter beyond them.
+        from two blocks of inputs and the reach of the filter beyond them. What no row reaches stays the silence it was.
         """
         inner, beyond = self._taps
         width = len(inner)
-        out = np.zeros(_padded_length((len(signal) - 2 * self._margin) // 2, self._margin), np.float32)
         first = (self._margin + width) // 2  # further out, the margin is silent whatever the filter does
         begin = width - _HALF_BAND_REACH_SAMPLES
         rows = min((len(out) - first) // _BLOCK_SAMPLES, (len(signal) - begin) // width - 1)
@@ -138,7 +145,6 @@ class ConstantQ:
         outputs = out[first : first + rows * _BLOCK_SAMPLES].reshape(rows, _BLOCK_SAMPLES)
         np.matmul(inputs[:-1], inner, out=outputs)
         outputs += inputs[1:, : len(beyond)] @ beyond
-        return out
 
 
 def _padded_length(content: int, margin: int) -> int:
@@ -180,14 +186,6 @@ def _exact_halvings(centres: NDArray[np.int64], wanted: int) -> int:
 def _reach(settings: FrontEndSettings, bins: slice, halvings: int) -> int:
     """Return how many samples the longest kernel of these bins extends to each side of its centre."""
     return int(np.floor(kernel_lengths_samples(settings)[bins].max() / 2 / 2**halvings))
-
-
-def _octave(settings: FrontEndSettings, centres: NDArray[np.int64], halvings: int, bins: slice, margin: int) -> _Octave:
-    reach = _reach(settings, bins, halvings)
-    step = 2**halvings
-    starts = (centres + step // 2) // step - reach + margin
-    kernels = _kernels(settings, bins, step, reach)
-    return _Octave(halvings, bins, kernels, starts.astype(np.intp))
 
 
 def _kernels(settings: FrontEndSettings, bins: slice, step: int, reach: int) -> Samples:

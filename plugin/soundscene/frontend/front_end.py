@@ -59,7 +59,7 @@ class FrontEnd:
         self._spectra = PowerSpectra(settings)
         self._mel = BandedMatrix(mel_matrix(settings), _MEL_GROUP_BANDS)
         self._gammatone = BandedMatrix(gammatone_matrix(settings), _GAMMATONE_GROUP_BANDS, _GAMMATONE_TOLERANCE)
-        self._constant_q = ConstantQ(settings, frame_centres_samples(settings))
+        self._constant_q = ConstantQ(settings, frame_centres_samples(settings), settings.window_length_samples)
         self._block = np.empty((_BLOCK_FRAMES, self._spectra.bin_count), np.float32)
 
     def __reduce__(self) -> tuple[type[FrontEnd], tuple[FrontEndSettings]]:

@@ -80,7 +80,7 @@ def test_it_is_librosas(default_front_end: FrontEnd, real_clips: Windows) -> Non
 def test_a_tone_lands_in_its_bin_with_its_power(preset: str) -> None:
     """A full-scale sine at the centre of a bin of N samples has the power N / 4, for every rate of analysis."""
     settings = FrontEndSettings.preset(preset)
-    constant_q = ConstantQ(settings, frame_centres_samples(settings))
+    constant_q = ConstantQ(settings, frame_centres_samples(settings), settings.window_length_samples)
     seconds = np.arange(settings.window_length_samples) / settings.sample_rate_hz
     lengths, frequencies_hz = kernel_lengths_samples(settings), centre_frequencies_hz(settings)
     for bin_index in (0, 20, 50, 90, 119, 127):
@@ -104,7 +104,7 @@ def test_decimation_lets_no_image_through(preset: str) -> None:
     outside = np.fft.irfft(spectrum, count)
     outside[: len(edge)] *= edge
     outside[-len(edge) :] *= edge[::-1]
-    constant_q = ConstantQ(settings, frame_centres_samples(settings))
+    constant_q = ConstantQ(settings, frame_centres_samples(settings), settings.window_length_samples)
     heard = constant_q.power(outside.astype(np.float32))[20:-20, :-2]
     reference = constant_q.power(noise.astype(np.float32))[20:-20, :-2]
     assert 10.0 * np.log10(heard.mean() / reference.mean()) < -60.0
