@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Self
 
 from soundscene.errors import MissingExtraError
+from soundscene_worker.broker import reading
 from soundscene_worker.broker.connection import ConsumerTuning, KafkaConnection, ProducerTuning
 from soundscene_worker.broker.errors import BrokerUnreachable, CommitRefused, DeliveryFailed, TopicMissing
 from soundscene_worker.broker.protocol import Admin, Cluster, Commit, Consumer, Polled, Producer, Record, TopicPartition
-from soundscene_worker.broker.reading import read_to_end, record_of
+from soundscene_worker.broker.reading import record_of
 from soundscene_worker.broker.rebalance import Change, Membership
 from soundscene_worker.broker.translation import WAYS_OUT, overheard, refusal, translate, translated
 
@@ -93,9 +94,8 @@ class KafkaConsumer(Consumer):
     def commit(self, commits: Mapping[TopicPartition, Commit]) -> None:
         gone = self._membership.disputed(commits)
         if gone:
-            raise CommitRefused(
-                f"{', '.join(map(str, gone))} no longer belongs to this member; {WAYS_OUT[CommitRefused]}"
-            )
+            names = ", ".join(map(str, gone))
+            raise CommitRefused(f"{names} no longer belongs to this member; {WAYS_OUT[CommitRefused]}")
         offsets = {_theirs(p): kafka.OffsetAndMetadata(c.offset, c.metadata, -1) for p, c in commits.items()}
         with translated(f"committing {', '.join(map(str, commits))}"):
             self._client.commit(offsets, timeout_ms=self._timeout_ms)
@@ -336,13 +336,19 @@ class KafkaCluster(Cluster):
         return admin
 
     @override
-    def read_to_end(self, topic: str) -> Iterator[Record]:
-        client = self._connect(kafka.KafkaConsumer, **self.consuming.client_settings(member=False))
-        try:
+    def spans(
+        self, topic: str, since_ms: int | None = None, until_ms: int | None = None
+    ) -> dict[TopicPartition, range]:
+        with self._reader() as client:
             partitions = [kafka.TopicPartition(topic, p) for p in self._partitions(client, topic)]
-            yield from read_to_end(client, partitions, self.connection.request_timeout_seconds)
-        finally:
-            client.close(autocommit=False)
+            timeout_ms = round(1000 * self.connection.request_timeout_seconds)
+            return reading.spans(client, partitions, since_ms, until_ms, timeout_ms)
+
+    @override
+    def read(self, spans: Mapping[TopicPartition, range]) -> Iterator[Record]:
+        with self._reader() as client:
+            wanted = {_theirs(partition): span for partition, span in spans.items()}
+            yield from reading.read(client, wanted, self.connection.request_timeout_seconds)
 
     @override
     def __enter__(self) -> Self:
@@ -353,13 +359,20 @@ class KafkaCluster(Cluster):
         while self._made:
             self._made.pop()()
 
+    @contextlib.contextmanager
+    def _reader(self) -> Iterator[Any]:
+        client = self._connect(kafka.KafkaConsumer, **self.consuming.client_settings(member=False))
+        try:
+            yield client
+        finally:
+            client.close(autocommit=False)
+
     def _partitions(self, client: Any, topic: str) -> list[int]:
         with translated(f"looking for topic {topic!r} at {self.connection.servers_text}"):
             found = client.partitions_for_topic(topic)
         if not found:
-            raise TopicMissing(
-                f"there is no topic {topic!r} at {self.connection.servers_text}; {WAYS_OUT[TopicMissing]}"
-            )
+            where = self.connection.servers_text
+            raise TopicMissing(f"there is no topic {topic!r} at {where}; {WAYS_OUT[TopicMissing]}")
         return sorted(found)
 
     def _connect(self, client: Callable[..., Any], **settings: Any) -> Any:

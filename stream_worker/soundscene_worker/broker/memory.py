@@ -26,7 +26,7 @@ from soundscene_worker.broker.errors import (
     TopicMissing,
 )
 from soundscene_worker.broker.protocol import Admin, Cluster, Commit, Consumer, Polled, Producer, Record, TopicPartition
-from soundscene_worker.broker.rebalance import Membership
+from soundscene_worker.broker.rebalance import Membership, shares
 
 __all__ = ["MemoryAdmin", "MemoryCluster", "MemoryConsumer", "MemoryProducer"]
 
@@ -47,6 +47,13 @@ class _Log:
     def read(self, offset: int, most: int) -> list[Record]:
         first = offset - self.start
         return self.records[first : first + most]
+
+    def span(self, since_ms: int | None, until_ms: int | None) -> range:
+        first = self.start if since_ms is None else self._offset_at(since_ms)
+        return range(first, max(first, self.end if until_ms is None else self._offset_at(until_ms)))
+
+    def _offset_at(self, time_ms: int) -> int:
+        return next((record.offset for record in self.records if record.timestamp_ms >= time_ms), self.end)
 
 
 @dataclass(slots=True)
@@ -95,10 +102,18 @@ class MemoryCluster(Cluster):
         return MemoryAdmin(self)
 
     @override
-    def read_to_end(self, topic: str) -> Iterator[Record]:
+    def spans(
+        self, topic: str, since_ms: int | None = None, until_ms: int | None = None
+    ) -> dict[TopicPartition, range]:
         with self.changed:
             self.require_up()
-            records = [record for partition in self.partitions(topic) for record in self.log(partition).records]
+            return {p: self.log(p).span(since_ms, until_ms) for p in self.partitions(topic)}
+
+    @override
+    def read(self, spans: Mapping[TopicPartition, range]) -> Iterator[Record]:
+        with self.changed:
+            self.require_up()
+            records = [record for p, span in spans.items() for record in self.log(p).records if record.offset in span]
         yield from records
 
     @override
@@ -191,7 +206,7 @@ class MemoryCluster(Cluster):
     def _rebalance(self, group_id: str) -> None:
         """Share the partitions evenly, moving only what must move."""
         group = self.groups[group_id]
-        wanted = _shares(group)
+        wanted = shares({member: member.wanted for member in group.members}, group.owners)
         for partition, member in wanted.items():
             owner = group.owners.get(partition)
             if owner is not None and owner is not member:
@@ -201,27 +216,6 @@ class MemoryCluster(Cluster):
                 member.membership.note("assigned", [partition])
         group.owners = wanted
         self.changed.notify_all()
-
-
-def _shares(group: _Group) -> dict[TopicPartition, MemoryConsumer]:
-    """Return who gets what: everybody keeps what it has, as long as nobody has more than a fair share."""
-    shares: dict[TopicPartition, MemoryConsumer] = {}
-    everything = sorted(frozenset[TopicPartition]().union(*(member.wanted for member in group.members)))
-    counts = dict.fromkeys(group.members, 0)
-    fair, extra = divmod(len(everything), max(1, len(group.members)))
-    for partition in everything:
-        owner = group.owners.get(partition)
-        most = fair + (sum(n > fair for n in counts.values()) < extra)
-        if owner in counts and counts[owner] < most:
-            shares[partition] = owner
-            counts[owner] += 1
-    for partition in everything:
-        if partition not in shares:
-            candidates = [member for member in group.members if partition in member.wanted]
-            poorest = min(candidates, key=lambda member: counts[member])
-            shares[partition] = poorest
-            counts[poorest] += 1
-    return shares
 
 
 class MemoryConsumer(Consumer):

@@ -244,11 +244,25 @@ class Cluster(Protocol):
     def admin(self) -> Admin:
         """Return a way to look at topics and make them."""
 
-    def read_to_end(self, topic: str) -> Iterator[Record]:
-        """Yield all records of a topic, without a group, up to the ends as they were when reading began.
+    def spans(
+        self, topic: str, since_ms: int | None = None, until_ms: int | None = None
+    ) -> dict[TopicPartition, range]:
+        """Return the offsets of each partition as they are now, or those between two times; raises TopicMissing.
 
-        Partitions come in no particular order, records within one in log order. Raises TopicMissing.
+        A span begins with the first record whose time stamp is `since_ms` or later, and ends before the first whose
+        time stamp is `until_ms` or later. Times are the records' own: where these go back and forth, so do the spans.
         """
+
+    def read(self, spans: Mapping[TopicPartition, range]) -> Iterator[Record]:
+        """Yield the records with these offsets, without a group.
+
+        Partitions come in no particular order, records within one in log order; what the log no longer holds is
+        left out.
+        """
+
+    def read_to_end(self, topic: str) -> Iterator[Record]:
+        """Yield all records of a topic up to the ends as they were when reading began; raises TopicMissing."""
+        yield from self.read(self.spans(topic))
 
     def __enter__(self) -> Self:
         """Return itself."""

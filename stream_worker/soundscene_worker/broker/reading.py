@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from soundscene_worker.broker.errors import BrokerUnreachable
-from soundscene_worker.broker.protocol import Record
+from soundscene_worker.broker.protocol import Record, TopicPartition
 from soundscene_worker.broker.translation import WAYS_OUT, translated
 
-__all__ = ["read_to_end", "record_of"]
+__all__ = ["read", "record_of", "spans"]
 
 
 def record_of(theirs: Any) -> Record:
@@ -18,14 +18,31 @@ def record_of(theirs: Any) -> Record:
     return Record(theirs.topic, theirs.partition, theirs.offset, theirs.timestamp, theirs.key, theirs.value, headers)
 
 
-def read_to_end(client: Any, partitions: list[Any], patience_seconds: float) -> Iterator[Record]:
-    """Yield the records of `partitions` from their beginnings to where they end now.
+def spans(
+    client: Any, partitions: list[Any], since_ms: int | None, until_ms: int | None, timeout_ms: int
+) -> dict[TopicPartition, range]:
+    """Return the offsets of `partitions` between two times; see `protocol.Cluster.spans`."""
+    with translated("asking for offsets"):
+        begins = client.beginning_offsets(partitions, timeout_ms=timeout_ms)
+        ends = client.end_offsets(partitions, timeout_ms=timeout_ms)
+        firsts = begins if since_ms is None else _offsets_at(client, since_ms, ends, timeout_ms)
+        stops = ends if until_ms is None else _offsets_at(client, until_ms, ends, timeout_ms)
+    return {TopicPartition(p.topic, p.partition): range(firsts[p], max(firsts[p], stops[p])) for p in partitions}
+
+
+def _offsets_at(client: Any, time_ms: int, ends: Mapping[Any, int], timeout_ms: int) -> dict[Any, int]:
+    found = client.offsets_for_times(dict.fromkeys(ends, max(0, time_ms)), timeout_ms=timeout_ms)
+    return {p: end if found.get(p) is None else found[p].offset for p, end in ends.items()}
+
+
+def read(client: Any, wanted: Mapping[Any, range], patience_seconds: float) -> Iterator[Record]:
+    """Yield the records with these offsets.
 
     Parameters
     ----------
     client : kafka.KafkaConsumer
         Of no group.
-    partitions : list of kafka.TopicPartition
+    wanted : mapping of kafka.TopicPartition to range
         Which ones.
     patience_seconds : float > 0
         How long to wait for the next records.
@@ -36,14 +53,15 @@ def read_to_end(client: Any, partitions: list[Any], patience_seconds: float) -> 
         Nothing came in time.
     """
     with translated("reading a topic"):
-        client.assign(partitions)
-        client.seek_to_beginning(*partitions)
-        ends = client.end_offsets(partitions)
-        open_ends = {p: end for p, end in ends.items() if client.position(p) < end}
-        while open_ends:
+        spans = {p: span for p, span in wanted.items() if span}
+        client.assign(list(spans))
+        for partition, span in spans.items():
+            client.seek(partition, span.start)
+        while spans:
             batches = client.poll(round(1000 * patience_seconds))
-            if not batches:
+            spans = {p: span for p, span in spans.items() if client.position(p) < span.stop}
+            if not batches and spans:
                 raise BrokerUnreachable(f"nothing came for {patience_seconds:g} s; {WAYS_OUT[BrokerUnreachable]}")
             for partition, batch in batches.items():
-                yield from (record_of(record) for record in batch if record.offset < ends[partition])
-            open_ends = {p: end for p, end in open_ends.items() if client.position(p) < end}
+                yield from (record_of(record) for record in batch if record.offset in wanted[partition])
+            client.pause(*(p for p in client.assignment() if p not in spans))

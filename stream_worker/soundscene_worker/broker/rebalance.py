@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, TypeVar
 
 from soundscene_worker.broker.protocol import TopicPartition
 
-__all__ = ["Change", "Membership"]
+__all__ = ["Change", "Membership", "shares"]
+
+Member = TypeVar("Member")
 
 Kind = Literal["assigned", "revoked", "lost"]
 
@@ -57,3 +59,33 @@ class Membership:
                 owned -= partitions
         self.owned = frozenset(owned)
         return Change(frozenset(fresh), frozenset(gone["revoked"]), frozenset(gone["lost"]))
+
+
+def shares(
+    wanted: Mapping[Member, Collection[TopicPartition]], owners: Mapping[TopicPartition, Member]
+) -> dict[TopicPartition, Member]:
+    """Share partitions evenly: everybody keeps what it has, as long as nobody has more than a fair share.
+
+    Parameters
+    ----------
+    wanted : mapping of member to partitions
+        Who may have what.
+    owners : mapping of partition to member
+        Who has what now; a member that is gone counts for nothing.
+    """
+    given: dict[TopicPartition, Member] = {}
+    everything = sorted(frozenset[TopicPartition]().union(*wanted.values()))
+    counts = dict.fromkeys(wanted, 0)
+    fair, extra = divmod(len(everything), max(1, len(wanted)))
+    for partition in everything:
+        owner = owners.get(partition)
+        most = fair + (sum(n > fair for n in counts.values()) < extra)
+        if owner is not None and owner in counts and counts[owner] < most:
+            given[partition] = owner
+            counts[owner] += 1
+    for partition in everything:
+        if partition not in given:
+            candidates = [member for member, theirs in wanted.items() if partition in theirs]
+            given[partition] = min(candidates, key=lambda member: counts[member])
+            counts[given[partition]] += 1
+    return given

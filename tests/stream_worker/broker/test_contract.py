@@ -176,6 +176,36 @@ class TestRecords:
         assert [record.value for record in cluster.read_to_end(topic)] == [b"small"]
 
 
+class TestReading:
+    def test_a_span_of_time_holds_the_records_of_that_time(self, cluster: Cluster, topic: str) -> None:
+        """From the first record at a time, up to the first one at another; open ends are the log's own."""
+        producer = cluster.producer()
+        for number in range(10):
+            producer.send(topic, None, b"%d" % number, timestamp_ms=1_000 * (number + 1), partition=number % 2)
+        producer.flush(PATIENCE_SECONDS)
+
+        def values(since_ms: int | None, until_ms: int | None) -> list[int]:
+            return sorted(int(r.value or b"") for r in cluster.read(cluster.spans(topic, since_ms, until_ms)))
+
+        assert values(None, None) == list(range(10))
+        assert values(4_000, 7_000) == [3, 4, 5]
+        assert values(4_001, None) == [4, 5, 6, 7, 8, 9]
+        assert values(None, 1) == values(11_000, None) == values(7_000, 4_000) == []
+        assert set(cluster.spans(topic)) == set(partitions(topic))
+
+    def test_offsets_are_read_and_no_others(self, cluster: Cluster, topic: str) -> None:
+        """Records outside the spans are left out, offsets that the log does not hold too."""
+        producer, end = cluster.producer(), 10
+        first, second = partitions(topic)[:2]
+        for number in range(2 * end):
+            producer.send(topic, None, b"%d" % number, partition=number % 2)
+        producer.flush(PATIENCE_SECONDS)
+        records = list(cluster.read({first: range(1, 3), second: range(end - 1, end)}))
+        found = sorted((record.topic_partition, record.offset) for record in records)
+        assert found == [(first, 1), (first, 2), (second, end - 1)]
+        assert list(cluster.read({})) == []
+
+
 class TestTopics:
     def test_topics_are_made_once(self, cluster: Cluster, topic: str) -> None:
         """Ensuring a topic that exists changes nothing."""
@@ -190,6 +220,8 @@ class TestTopics:
             cluster.consumer(group, ["nowhere"])
         with pytest.raises(TopicMissing, match="nowhere"):
             list(cluster.read_to_end("nowhere"))
+        with pytest.raises(TopicMissing, match="nowhere"):
+            cluster.spans("nowhere", since_ms=1)
         with pytest.raises(BrokerError):
             send_and_flush(cluster, "nowhere")
 
