@@ -278,8 +278,7 @@ class KafkaAdmin(Admin):
         if not missing:
             return
         with translated(f"creating topics {', '.join(missing)}"):
-            default_replication = -1
-            wanted = [NewTopic(name, count, default_replication) for name, count in missing.items()]
+            wanted = [NewTopic(name, count, replication_factor=-1) for name, count in missing.items()]
             with contextlib.suppress(kafka_errors.TopicAlreadyExistsError):  # somebody else was quicker
                 self._client.create_topics(wanted)
             self._client.wait_for_topics(list(missing))
@@ -347,8 +346,8 @@ class KafkaCluster(Cluster):
     @override
     def read(self, spans: Mapping[TopicPartition, range]) -> Iterator[Record]:
         with self._reader() as client:
-            wanted = {_theirs(partition): span for partition, span in spans.items()}
-            yield from reading.read(client, wanted, self.connection.request_timeout_seconds)
+            theirs = {_theirs(partition): span for partition, span in spans.items()}
+            yield from reading.read(client, theirs, self.connection.request_timeout_seconds)
 
     @override
     def __enter__(self) -> Self:
