@@ -10,9 +10,10 @@ PYTHON ?= $(shell for name in python3.11 python3.12 python3.13 python3; do \
 BIN := .venv/bin
 READY := .venv/.ready
 SECONDS ?= 60
+MINUTES ?= 30
 PYTEST_ARGS ?=
 
-.PHONY: help setup test lint format demo bench dashboard clean
+.PHONY: help setup test lint format demo bench soak dashboard clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,6 +47,9 @@ demo: $(READY)  ## sensors, Kafka, two workers and a live table for SECONDS (60)
 bench: $(READY)  ## measure plugin, training and, on a real broker, the worker; writes benchmarks/RESULTS.md, 10 minutes
 	@status=0; for part in plugin training worker; do $(BIN)/python -m benchmarks.$$part || status=1; done; \
 		[ $$status = 0 ] || echo "A target was missed or a part could not be measured: see above."; exit $$status
+
+soak: $(READY)  ## a worker under load for MINUTES (30): memory, threads, files, lag, catch-up, auditor's verdict
+	@$(BIN)/python -m benchmarks.soak --minutes $(MINUTES)
 
 dashboard: $(READY)  ## write deploy/grafana/dashboards/soundscene.json anew
 	$(BIN)/python -m scripts.build_dashboard

@@ -1,4 +1,4 @@
-"""Many sensors from one process: chunks encoded beforehand, sent at the pace of real microphones.
+"""Many sensors from one process: chunks encoded beforehand, sent at the pace of real microphones, or without one.
 
 Only the header is made per chunk, so that one core carries hundreds of sensors besides the broker.
 """
@@ -6,7 +6,7 @@ Only the header is made per chunk, so that one core carries hundreds of sensors 
 import argparse
 import sys
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -28,11 +28,11 @@ def payloads() -> list[bytes]:
     return [encode_chunk(header, second)[1] for second in seconds]
 
 
-def first_header(device: str, capture_time: datetime) -> ChunkHeader:
+def first_header(device: str, capture_time: datetime, session: str = "bench") -> ChunkHeader:
     """Return the header of a device's first chunk: one second, 16 bits, mono."""
     return ChunkHeader(
         device=device,
-        session="bench",
+        session=session,
         sequence=0,
         first_sample=0,
         sample_count=RATE_HZ,
@@ -43,17 +43,26 @@ def first_header(device: str, capture_time: datetime) -> ChunkHeader:
     )
 
 
-def publish(producer: Producer, topic: str, devices: int, seconds: int) -> float:
-    """Send `seconds` chunks per device in real time; return the largest delay behind the schedule in seconds."""
+@dataclass(frozen=True)
+class Plan:
+    """What to send: so many chunks of a second per device, in real time or as fast as the broker takes them."""
+
+    devices: int
+    seconds: int
+    session: str = "bench"
+    in_real_time: bool = True
+
+
+def publish(producer: Producer, topic: str, plan: Plan) -> float:
+    """Send everything; return the largest delay behind the schedule in seconds."""
     encoded = payloads()
     start, worst = time.time() + 1.0, 0.0  # chunk k of device i is recorded over [start + i/devices + k, ... + 1)
-    begins = [datetime.fromtimestamp(start + index / devices, UTC) for index in range(devices)]
-    headers = [first_header(f"device-{index:04}", begin) for index, begin in enumerate(begins)]
-    for second in range(seconds):
+    begins = [datetime.fromtimestamp(start + index / plan.devices, UTC) for index in range(plan.devices)]
+    headers = [first_header(f"device-{index:04}", begin, plan.session) for index, begin in enumerate(begins)]
+    for second in range(plan.seconds):
         for index, header in enumerate(headers):
-            due = start + index / devices + second + 1
-            wait = due - time.time()
-            if wait > 0.002:
+            wait = start + index / plan.devices + second + 1 - time.time()
+            if plan.in_real_time and wait > 0.002:
                 time.sleep(wait)
             worst = max(worst, -wait)
             chunk = replace(
@@ -75,9 +84,12 @@ def main() -> int:
     parser.add_argument("--topic", required=True)
     parser.add_argument("--devices", type=int, required=True)
     parser.add_argument("--seconds", type=int, required=True)
+    parser.add_argument("--session", default="bench")
+    parser.add_argument("--at-once", action="store_true", help="not in real time")
     arguments = parser.parse_args()
+    plan = Plan(arguments.devices, arguments.seconds, arguments.session, not arguments.at_once)
     with KafkaCluster(KafkaConnection((arguments.bootstrap_servers,))) as cluster:
-        worst = publish(cluster.producer(), arguments.topic, arguments.devices, arguments.seconds)
+        worst = publish(cluster.producer(), arguments.topic, plan)
     print(f"{worst:.3f}")
     return 0
 

@@ -273,6 +273,13 @@ SPEED = Row(
             "Records that wait, by partition.",
             (Query("max by (partition) (soundscene_consumer_lag_records)", "partition {{partition}}"),),
         ),
+        Panel(
+            "timeseries",
+            "Backlog",
+            "How long ago the records were written that the workers are taking now.",
+            (Query("max by (partition) (soundscene_consumer_backlog_seconds)", "partition {{partition}}"),),
+            unit="s",
+        ),
     ),
 )
 
@@ -322,6 +329,22 @@ WORKERS = Row(
                 Query(
                     "sum by (instance) (rate(soundscene_device_audio_seconds_total[$__rate_interval]))", "{{instance}}"
                 ),
+            ),
+        ),
+        Panel(
+            "timeseries",
+            "Memory held by open windows",
+            "It does not grow with the backlog: what is not fetched waits in Kafka.",
+            (Query("soundscene_buffered_bytes", "{{instance}}"),),
+            unit="bytes",
+        ),
+        Panel(
+            "timeseries",
+            "Sessions closed and partitions paused",
+            "Crowded or oversized: limits are at work. Paused: a turn's records take longer than a turn.",
+            (
+                Query(_per_minute("soundscene_sessions_closed_total", "cause"), "{{cause}}"),
+                Query("sum(soundscene_partitions_paused)", "paused"),
             ),
         ),
         Panel(

@@ -216,7 +216,8 @@ class WindowAssembler:
             return Push(Fate.DUPLICATE)
         self._settled = min(self._settled, first_sample)
         for start, stop in novel:
-            self._insert(start, samples[start - first_sample : stop - first_sample])
+            part = samples[start - first_sample : stop - first_sample]
+            self._insert(start, part if len(part) == len(samples) else part.copy())  # a view would keep all of them
         self._seen.add(first_sample, end)
         self._furthest = max(self._furthest or 0, end)
         windows = tuple(self.grid.window(k, self._extract(k)) for k in self._completed_by(first_sample, end))

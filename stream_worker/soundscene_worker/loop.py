@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from soundscene_worker.broker.errors import BrokerUnreachable, CommitRefused, DeliveryFailed, RecordTooLarge
-from soundscene_worker.broker.protocol import Commit, Consumer, Producer, Record, TopicPartition
+from soundscene_worker.broker.protocol import Commit, Consumer, Polled, Producer, Record, TopicPartition
 from soundscene_worker.logs import EventLog
 from soundscene_worker.messages.chunk import AudioChunk, ChunkLimits, RejectedChunk, decode_chunk
 from soundscene_worker.messages.dead_letter import DeadLetterOffice
 from soundscene_worker.messages.prediction import ScenePrediction, encode_prediction
 from soundscene_worker.metrics import WorkerMetrics
 from soundscene_worker.scoring import SceneScorer
-from soundscene_worker.streams.partition import CommitPoint, PartitionState, Taken
+from soundscene_worker.streams.partition import Closed, CommitPoint, PartitionState, Taken
 from soundscene_worker.streams.policy import StreamPolicy
-from soundscene_worker.streams.session import SessionKey
 
 __all__ = ["LoopSettings", "Worker"]
 
@@ -39,6 +39,10 @@ class LoopSettings:
         Longest wait for records: also how soon a stop is noticed.
     poll_records : int > 0
         Most records taken at once: their predictions are acknowledged together.
+    turn_seconds : float > 0
+        After how long at work the group is polled again, with partitions paused, before the next record is taken.
+    buffered_bytes : int > 0
+        Most memory all devices together may hold for open windows; the one that holds most is closed beyond it.
     commit_interval_seconds : float >= 0
         Least time between two commits.
     delivery_seconds : float > 0
@@ -51,6 +55,8 @@ class LoopSettings:
     policy: StreamPolicy
     poll_seconds: float = 0.5
     poll_records: int = 64
+    turn_seconds: float = 1.0
+    buffered_bytes: int = 2 * 1024**3
     commit_interval_seconds: float = 1.0
     delivery_seconds: float = 60.0
 
@@ -74,6 +80,8 @@ class Worker:
     monotonic: Callable[[], float] = time.monotonic
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     _partitions: dict[TopicPartition, PartitionState] = field(default_factory=dict)
+    _to_begin: dict[TopicPartition, int | None] = field(default_factory=dict)  # where, if nothing is committed
+    _waiting: deque[Record] = field(default_factory=deque)  # polled, not yet processed
     _stopping: threading.Event = field(default_factory=threading.Event)
     _last_commit: float = float("-inf")
 
@@ -94,48 +102,72 @@ class Worker:
         self._commit()
 
     def turn(self) -> None:
-        """Poll once and bring everything it yields to its end."""
+        """Poll once and do a turn's work."""
         self.metrics.loop_turned()
         self.metrics.broker_reachable(self.consumer.reachable())
-        polled = self.consumer.poll(self.settings.poll_seconds, self.settings.poll_records)
+        polled = self._poll()
         self._let_go(polled.revoked | polled.lost)
-        for partition in sorted(polled.assigned):
-            self._take_over(partition)
-        self.metrics.assignment(polled, self._partitions.keys())
+        self._to_begin.update(dict.fromkeys(sorted(polled.assigned)))
+        self._waiting.extend(polled.records)
+        self.metrics.assignment(polled, self._partitions.keys() | self._to_begin.keys())
+        if not self._begin():
+            return
         try:
-            for record in polled.records:
-                self._process(record)
+            self._work()
             self.producer.flush(self.settings.delivery_seconds)
         except (DeliveryFailed, BrokerUnreachable) as error:
             self._start_again(error)
             return
+        self._limit_memory()
         if self.monotonic() - self._last_commit >= self.settings.commit_interval_seconds:
             self._commit()
 
-    def _take_over(self, partition: TopicPartition, uncommitted_offset: int | None = None) -> None:
-        """Begin a partition where its commit says, or without one at an offset; an outage is waited for."""
-        while not self._stopping.is_set():
+    def _poll(self) -> Polled:
+        """Ask for records only when none are waiting; the group hears from us either way."""
+        busy = bool(self._waiting or self._to_begin)
+        owned = self._partitions.keys() | self._to_begin.keys()
+        (self.consumer.pause if busy else self.consumer.resume)(owned)
+        self.metrics.paused(len(owned) if busy else 0)
+        return self.consumer.poll(0.0 if busy else self.settings.poll_seconds, self.settings.poll_records)
+
+    def _work(self) -> None:
+        """Process waiting records until none is left or the turn is over."""
+        ends_at = self.monotonic() + self.settings.turn_seconds
+        while self._waiting:
+            self._process(self._waiting.popleft())
+            if self.monotonic() >= ends_at:
+                return
+
+    def _begin(self) -> bool:
+        """Begin the waiting partitions where their commits say; an outage leaves them for the next turn."""
+        for partition, offset in list(self._to_begin.items()):
             try:
-                commit = self.consumer.committed(partition)
-                if commit is not None:
-                    start = CommitPoint.parse(commit.offset, commit.metadata)
-                else:
-                    offset = self.consumer.position(partition) if uncommitted_offset is None else uncommitted_offset
-                    start = CommitPoint(offset, offset, None)
+                start = self._start_of(partition, offset)
+                if offset is not None:
+                    self.consumer.seek(partition, start.offset)
             except BrokerUnreachable as error:
                 self.log.event("broker_unreachable", error=str(error))
-                self.metrics.loop_turned()
                 self._stopping.wait(self.settings.poll_seconds)
-            else:
-                self._partitions[partition] = PartitionState(self.settings.policy, start)
-                self.log.event("partition_assigned", partition=partition.partition, offset=start.offset)
-                return
+                return False
+            del self._to_begin[partition]
+            self._partitions[partition] = PartitionState(self.settings.policy, start)
+            self.log.event("partition_assigned", partition=partition.partition, offset=start.offset)
+        return True
+
+    def _start_of(self, partition: TopicPartition, offset: int | None) -> CommitPoint:
+        commit = self.consumer.committed(partition)
+        if commit is not None:
+            return CommitPoint.parse(commit.offset, commit.metadata)
+        offset = self.consumer.position(partition) if offset is None else offset
+        return CommitPoint(offset, offset, None)
 
     def _let_go(self, partitions: Iterable[TopicPartition]) -> None:
         for partition in partitions:
+            self._to_begin.pop(partition, None)
+            self._waiting = deque(record for record in self._waiting if record.topic_partition != partition)
             state = self._partitions.pop(partition, None)
             if state is not None:
-                self._close(state.session_keys())
+                self._close(state.close_all())
                 self.log.event("partition_revoked", partition=partition.partition)
 
     def _process(self, record: Record) -> None:
@@ -145,7 +177,7 @@ class Worker:
             return
         if record.offset < state.start.offset:  # the topic was made anew: the commit is of another log
             start = CommitPoint(record.offset, record.offset, None)
-            self._close(state.session_keys())
+            self._close(state.close_all())
             state = self._partitions[record.topic_partition] = PartitionState(self.settings.policy, start)
         arrived = self.now()
         is_new = record.offset >= state.start.done_below
@@ -157,13 +189,13 @@ class Worker:
                 self._refuse(record, refusal)
             return
         taken = state.take(record.offset, record.timestamp_ms, chunk)
+        self._close(taken.closed)
         if is_new:
             self._observe(chunk, taken)
         for ready in taken.windows:
             prediction = self.scorer.score(ready, arrived)
             if prediction is not None:
                 self._publish(prediction)
-        self._close(taken.closed)
 
     def _publish(self, prediction: ScenePrediction) -> None:
         key, value, headers = encode_prediction(prediction)
@@ -196,23 +228,31 @@ class Worker:
                 "session_opened", device=chunk.device, session=chunk.session, sample_rate_hz=chunk.sample_rate_hz
             )
 
-    def _close(self, keys: Collection[SessionKey]) -> None:
-        if not keys:
+    def _close(self, closed: Collection[Closed]) -> None:
+        if not closed:
             return
-        for key in keys:
+        for key, end in closed:
             self.scorer.close(key)
-            self.log.event("session_closed", device=key.device, session=key.session)
+            self.metrics.session_closed(end)
+            self.log.event("session_closed", device=key.device, session=key.session, cause=end)
         live = {device for state in self._partitions.values() for device in state.devices()}
         self.metrics.keep_devices(live)
+
+    def _limit_memory(self) -> None:
+        held = sum(state.held_bytes for state in self._partitions.values())
+        while held > self.settings.buffered_bytes:
+            fullest = max(self._partitions.values(), key=lambda state: state.held_bytes)
+            self._close(fullest.close_largest())
+            held = sum(state.held_bytes for state in self._partitions.values())
+        self.metrics.buffered(held)
 
     def _start_again(self, error: Exception) -> None:
         """Forget everything since the last commit and read it again."""
         self.metrics.delivery_failed()
         self.log.event("delivery_failed", error=str(error))
-        for partition, state in list(self._partitions.items()):
-            self._let_go([partition])
-            self._take_over(partition, state.start.offset)
-            self.consumer.seek(partition, self._partitions[partition].position)
+        starts = {partition: state.start.offset for partition, state in self._partitions.items()}
+        self._let_go(starts)
+        self._to_begin.update(starts)
 
     def _commit(self) -> None:
         commits = {}
@@ -227,4 +267,12 @@ class Worker:
         else:
             self.metrics.committed(len(commits))
         self._last_commit = self.monotonic()
-        self.metrics.lag(self.consumer.lag())
+        self._measure_lag()
+
+    def _measure_lag(self) -> None:
+        """What was polled but still waits lies ahead as much as what was not polled."""
+        lags = Counter(record.topic_partition for record in self._waiting)
+        lags.update(self.consumer.lag())
+        now_seconds = self.now().timestamp()
+        ages = {p: now_seconds - state.written_ms / 1000 for p, state in self._partitions.items() if state.written_ms}
+        self.metrics.lag(lags, ages)

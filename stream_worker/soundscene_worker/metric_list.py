@@ -49,6 +49,13 @@ METRICS: Final = (
     Definition("broker_reachable", "gauge", "", (), "1 while a broker is connected."),
     Definition("partitions_assigned", "gauge", "partitions", (), "Partitions this worker reads."),
     Definition(
+        "partitions_paused",
+        "gauge",
+        "partitions",
+        (),
+        "Partitions of which nothing is fetched, because what was fetched takes longer than a turn.",
+    ),
+    Definition(
         "partition_changes_total",
         "counter",
         "partitions",
@@ -57,6 +64,13 @@ METRICS: Final = (
     ),
     Definition(
         "consumer_lag_records", "gauge", "records", ("topic", "partition"), "Records that lie ahead of this worker."
+    ),
+    Definition(
+        "consumer_backlog_seconds",
+        "gauge",
+        "seconds",
+        ("topic", "partition"),
+        "How long ago the records that are being taken were written; 0 while none lies ahead.",
     ),
     Definition(
         "commits_total",
@@ -73,6 +87,15 @@ METRICS: Final = (
         "dead_letters_total", "counter", "", ("outcome",), "Dead letters `written`, or `withheld` by the rate limit."
     ),
     Definition("sessions_opened_total", "counter", "sessions", (), "Sessions that began, or came back after a rest."),
+    Definition(
+        "sessions_closed_total",
+        "counter",
+        "sessions",
+        ("cause",),
+        "Sessions that ended: `idle`, `replaced` by newer ones of the device, `crowded` out by other devices, "
+        "`oversized` (they held too much memory), `handed_over` with their partition.",
+    ),
+    Definition("buffered_bytes", "gauge", "bytes", (), "Memory that sound of windows not yet complete takes."),
     Definition(
         "windows_unassessable_total",
         "counter",

@@ -19,6 +19,7 @@ from soundscene_worker.broker.protocol import Polled, TopicPartition
 from soundscene_worker.messages.chunk import AudioChunk, RejectionReason
 from soundscene_worker.messages.prediction import ScenePrediction
 from soundscene_worker.metric_list import DEVICE_METRICS, METRICS, OTHER_DEVICES, Definition
+from soundscene_worker.streams.partition import End
 
 if TYPE_CHECKING:
     from soundscene_worker.streams.partition import Taken
@@ -225,6 +226,7 @@ class WorkerMetrics:
             "commits_total": ("stored", "refused"),
             "chunks_rejected_total": map(str, RejectionReason),
             "dead_letters_total": ("written", "withheld"),
+            "sessions_closed_total": map(str, End),
             "windows_unassessable_total": map(str, Reason),
         }
         for name, values in closed_sets.items():
@@ -256,13 +258,20 @@ class WorkerMetrics:
             self._counters["partition_changes_total"].labels(change).inc(len(getattr(polled, change)))
         self._gauges["partitions_assigned"].set(len(assigned))
 
-    def lag(self, lags: Mapping[TopicPartition, int]) -> None:
-        """Note the lag of the partitions that are assigned; all others are forgotten."""
-        gauge = self._gauges["consumer_lag_records"]
-        for partition, records in lags.items():
-            gauge.labels(partition.topic, partition.partition).set(records)
+    def paused(self, partitions: int) -> None:
+        """Note how many partitions are held back."""
+        self._gauges["partitions_paused"].set(partitions)
+
+    def lag(self, lags: Mapping[TopicPartition, int], ages_seconds: Mapping[TopicPartition, float]) -> None:
+        """Note the lag of the partitions that are assigned and the age of their last records; forget all others."""
+        records, seconds = self._gauges["consumer_lag_records"], self._gauges["consumer_backlog_seconds"]
+        for partition, count in lags.items():
+            labels = (partition.topic, partition.partition)
+            records.labels(*labels).set(count)
+            seconds.labels(*labels).set(max(0.0, ages_seconds.get(partition, 0.0)) if count else 0.0)
         for partition in self._lagging - set(lags):
-            gauge.remove(partition.topic, partition.partition)
+            for gauge in (records, seconds):
+                gauge.remove(partition.topic, partition.partition)
         self._lagging = set(lags)
 
     def committed(self, partitions: int) -> None:
@@ -299,6 +308,14 @@ class WorkerMetrics:
 
         self._devices.change(chunk.device, change)
         self._gauges["devices"].set(len(self._devices))
+
+    def session_closed(self, end: End) -> None:
+        """Note the end of a session."""
+        self._counters["sessions_closed_total"].labels(end).inc()
+
+    def buffered(self, held_bytes: int) -> None:
+        """Note what open windows hold."""
+        self._gauges["buffered_bytes"].set(held_bytes)
 
     def chunk_rejected(self, reason: RejectionReason) -> None:
         """Note a chunk that cannot be used."""

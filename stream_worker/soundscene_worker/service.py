@@ -150,6 +150,8 @@ class WorkerService:
             hold_back_seconds=settings.hold_back_seconds,
             idle_seconds=settings.idle_seconds,
             sessions_per_device=settings.sessions_per_device,
+            devices_per_partition=settings.devices_per_partition,
+            device_bytes=settings.device_bytes,
         )
         return LoopSettings(
             predictions_topic=settings.predictions_topic,
@@ -158,6 +160,8 @@ class WorkerService:
             policy=policy,
             poll_seconds=settings.poll_seconds,
             poll_records=settings.poll_records,
+            turn_seconds=settings.turn_seconds,
+            buffered_bytes=settings.buffered_bytes,
             commit_interval_seconds=settings.commit_interval_seconds,
             delivery_seconds=2 * settings.delivery_timeout_seconds,  # the producer gives up first, with a reason
         )

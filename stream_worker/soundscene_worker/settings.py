@@ -68,6 +68,17 @@ class WorkerSettings(BaseModel):
     sessions_per_device: int = Field(
         default=4, ge=1, description="open sessions of one device; the quietest is closed first"
     )
+    devices_per_partition: int = Field(
+        default=500,
+        ge=1,
+        description="devices of a partition with open sessions; the quietest makes room for a new one",
+    )
+    device_bytes: int = Field(
+        default=32 * 1024**2, ge=1, description="most memory the open windows of one device may hold (bytes)"
+    )
+    buffered_bytes: int = Field(
+        default=2 * 1024**3, ge=1, description="most memory the open windows of all devices may hold (bytes)"
+    )
     max_chunk_bytes: int = Field(default=_LIMITS.max_bytes, ge=1, description="largest payload taken (bytes)")
     max_chunk_seconds: float = Field(default=_LIMITS.max_seconds, gt=0, description="longest chunk taken (s)")
     dead_letter_payload: bool = Field(
@@ -103,6 +114,9 @@ class WorkerSettings(BaseModel):
     # How records are taken and sent
     poll_seconds: float = Field(default=0.5, gt=0, le=10, description="longest wait for records (s)")
     poll_records: int = Field(default=_CONSUMING.poll_records, ge=1, description="most records taken at once")
+    turn_seconds: float = Field(
+        default=1.0, gt=0, description="work after which the group is polled again, partitions paused (s)"
+    )
     commit_interval_seconds: float = Field(default=1.0, ge=0, description="least time between two commits (s)")
     assignor: str = Field(
         default=_CONSUMING.assignor, description=f"{' or '.join(ASSIGNORS)}; the same in the whole group"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -128,6 +129,19 @@ def test_memory_stays_within_hold_back_and_two_windows(case: tuple[int, list[tup
         assembler.push(a, x[a:b])
         longest = max(b - a for a, b in chunks)
         assert assembler.buffered_samples <= hold_back + 2 * GRID.length_samples + longest
+
+
+def test_chunks_that_overlap_nearly_wholly_keep_only_what_is_new() -> None:
+    """A held sample costs its own memory, not that of the chunk it came in."""
+    assembler = WindowAssembler(GRID, hold_back_samples=100_000)
+    tracemalloc.start()
+    try:
+        for first in range(0, 400, 2):
+            assembler.push(first + 20_000, np.zeros(10_000, np.float32))
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held < 3 * 40_000 + 200 * 1_000
 
 
 def test_a_gap_costs_only_the_windows_that_hold_it() -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -80,30 +81,47 @@ def cluster(sensors: list[Sensor]) -> Iterator[MemoryCluster]:
         yield cluster
 
 
-Start = Callable[[], Worker]
+@dataclass
+class Start:
+    """Starts another worker of the group each time it is called."""
+
+    cluster: MemoryCluster
+    classifier: SceneClassifier
+    registry: CollectorRegistry = field(default_factory=CollectorRegistry)
+
+    def __call__(self) -> Worker:
+        bundle = self.classifier.bundle
+        policy = StreamPolicy(bundle.front_end, bundle.fusion.smoothing_windows)
+        settings = LoopSettings(
+            PREDICTIONS,
+            DEAD_LETTERS,
+            ChunkLimits(),
+            policy,
+            poll_seconds=0.0,
+            poll_records=5,
+            commit_interval_seconds=0.0,
+        )
+        self.registry = CollectorRegistry()
+        return Worker(
+            settings=settings,
+            consumer=self.cluster.consumer("g", [CHUNKS]),
+            producer=self.cluster.producer(),
+            scorer=SceneScorer(self.classifier),
+            dead_letters=DeadLetterOffice(DeadLetterPolicy()),
+            metrics=WorkerMetrics(self.registry, bundle),
+            log=EventLog(),
+        )
+
+    def value(self, metric: str, **labels: str) -> float:
+        """Return a metric of the worker started last."""
+        found = self.registry.get_sample_value(metric, labels)
+        assert found is not None
+        return found
 
 
 @pytest.fixture
 def start(cluster: MemoryCluster, classifier: SceneClassifier) -> Start:
-    """Function that starts another worker of the group."""
-    bundle = classifier.bundle
-    policy = StreamPolicy(bundle.front_end, bundle.fusion.smoothing_windows)
-    settings = LoopSettings(
-        PREDICTIONS, DEAD_LETTERS, ChunkLimits(), policy, poll_seconds=0.0, poll_records=5, commit_interval_seconds=0.0
-    )
-
-    def make() -> Worker:
-        return Worker(
-            settings=settings,
-            consumer=cluster.consumer("g", [CHUNKS]),
-            producer=cluster.producer(),
-            scorer=SceneScorer(classifier),
-            dead_letters=DeadLetterOffice(DeadLetterPolicy()),
-            metrics=WorkerMetrics(CollectorRegistry(), bundle),
-            log=EventLog(),
-        )
-
-    return make
+    return Start(cluster, classifier)
 
 
 def published(cluster: MemoryCluster) -> list[ScenePrediction]:
@@ -231,6 +249,82 @@ def test_a_stopped_worker_has_committed(cluster: MemoryCluster, start: Start) ->
     worker.consumer.close()
     run_to_the_end(start())
     assert len(published(cluster)) == before
+
+
+def test_work_longer_than_a_turn_waits_with_partitions_paused(
+    cluster: MemoryCluster, start: Start, undisturbed: set[str]
+) -> None:
+    """Inference slower than arrival: the group is polled after every turn, nothing more is fetched, nothing is lost."""
+    worker = start()
+    worker.settings = replace(worker.settings, turn_seconds=1e-9, poll_records=7)
+    paused, processed = [], []
+    for _ in range(3 * SECONDS + 10):
+        worker.turn()
+        paused.append(start.value("soundscene_partitions_paused"))
+        processed.append(sum(state.position for state in worker._partitions.values()))
+    assert max(paused) == 2.0
+    assert all(after - before <= 1 for before, after in itertools.pairwise(processed)), "a turn ends with its record"
+    assert processed[-1] == 3 * SECONDS
+    assert paused[-1] == 0.0
+    assert {str(without_latency(p)) for p in published(cluster)} == undisturbed
+
+
+@pytest.mark.parametrize("turns", [3, 6, 11])
+def test_records_that_wait_go_with_their_partition(
+    cluster: MemoryCluster, start: Start, undisturbed: set[str], turns: int
+) -> None:
+    """What was polled but not processed is read again by the new owner, and by nobody else."""
+    first = start()
+    first.settings = replace(first.settings, turn_seconds=1e-9)
+    run_to_the_end(first, turns)
+    second = start()
+    for _ in range(60):
+        first.turn()
+        second.turn()
+    results = [str(without_latency(p)) for p in published(cluster)]
+    assert set(results) == undisturbed
+
+
+def test_a_session_that_comes_back_with_a_whole_window_starts_afresh(
+    cluster: MemoryCluster, start: Start, sensors: list[Sensor]
+) -> None:
+    """A chunk that is itself a window, after the session was closed for silence, is averaged with nothing before."""
+    for log in cluster.topics[CHUNKS]:
+        log.records.clear()
+    count = 6 * 44_100
+    producer, sound = cluster.producer(), sensors[0].samples[:count]
+    clock_ms = itertools.count(step=6_000)
+
+    def send(device: str, index: int) -> None:
+        header = replace(Sensor(device, 44_100, sound).header(index * count, count), encoding="pcm_s16le")
+        producer.send(CHUNKS, *encode_chunk(header, sound), timestamp_ms=10**9 + next(clock_ms), partition=0)
+
+    send("a", 0)
+    for index in range(30):  # 180 s of somebody else's sound move the log's clock
+        send("clock", index)
+    for index in (1, 2):
+        send("a", index)
+    run_to_the_end(start())
+    windows = sorted(p.first_sample // 102_400 for p in published(cluster) if p.device == "a")
+    assert windows == [0, 3, 4, 5]
+
+
+def test_the_device_that_holds_most_is_closed_when_memory_runs_out(
+    cluster: MemoryCluster, start: Start, undisturbed: set[str]
+) -> None:
+    """A sensor whose windows never become complete pays for it; the others lose nothing."""
+    sensor = Sensor("hoarder", 44_100, np.zeros(44_100, np.float32))
+    producer = cluster.producer()
+    for number in range(30):
+        header = sensor.header(2 * 44_100 * number, 44_100)
+        producer.send(CHUNKS, *encode_chunk(header, sensor.samples))
+    worker = start()
+    policy = replace(worker.settings.policy, hold_back_seconds=60.0)
+    worker.settings = replace(worker.settings, policy=policy, buffered_bytes=6_000_000)
+    run_to_the_end(worker)
+    assert start.value("soundscene_sessions_closed_total", cause="oversized") > 0
+    assert start.value("soundscene_buffered_bytes") <= 6_000_000
+    assert {str(without_latency(p)) for p in published(cluster)} == undisturbed
 
 
 def test_a_topic_made_anew_is_read_from_its_beginning(

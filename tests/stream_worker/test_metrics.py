@@ -21,7 +21,7 @@ from soundscene_worker.messages.chunk import AudioChunk, RejectionReason
 from soundscene_worker.messages.prediction import ModelReference, ScenePrediction
 from soundscene_worker.metric_list import DEVICE_METRICS, METRICS, OTHER_DEVICES, markdown
 from soundscene_worker.metrics import WorkerMetrics
-from soundscene_worker.streams.partition import Taken
+from soundscene_worker.streams.partition import End, Taken
 from soundscene_worker.streams.session import Gap
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -91,7 +91,7 @@ def everything(metrics: WorkerMetrics) -> None:
     for device in ("mic-1", "mic-2", "mic-3"):
         metrics.chunk_taken(chunk(device), Taken(Fate.ACCEPTED, 1.0, gaps=(Gap("missing", 0.5),), new_session=True))
         metrics.window_published(replace(prediction(device), level_dbspl=64.0))
-    metrics.lag({TopicPartition("audio.chunks", 3): 17})
+    metrics.lag({TopicPartition("audio.chunks", 3): 17}, {})
 
 
 class TestList:
@@ -240,10 +240,19 @@ class TestWorker:
     ) -> None:
         """Only partitions that are assigned have a lag."""
         first, second = TopicPartition("c", 0), TopicPartition("c", 1)
-        metrics.lag({first: 5, second: 7})
-        metrics.lag({second: 0})
-        assert registry.get_sample_value("soundscene_consumer_lag_records", {"topic": "c", "partition": "0"}) is None
-        assert registry.get_sample_value("soundscene_consumer_lag_records", {"topic": "c", "partition": "1"}) == 0
+        metrics.lag({first: 5, second: 7}, {first: 2.0, second: 3.0})
+        metrics.lag({second: 0}, {second: 3.0})
+        for name in ("soundscene_consumer_lag_records", "soundscene_consumer_backlog_seconds"):
+            assert registry.get_sample_value(name, {"topic": "c", "partition": "0"}) is None
+            assert registry.get_sample_value(name, {"topic": "c", "partition": "1"}) == 0
+
+    def test_a_backlog_has_the_age_of_its_records(self, registry: CollectorRegistry, metrics: WorkerMetrics) -> None:
+        """It is told in seconds while records lie ahead; a clock that runs ahead counts as none."""
+        first, second = TopicPartition("c", 0), TopicPartition("c", 1)
+        metrics.lag({first: 5, second: 7}, {first: 2.5, second: -3.0})
+        name = "soundscene_consumer_backlog_seconds"
+        assert registry.get_sample_value(name, {"topic": "c", "partition": "0"}) == 2.5
+        assert registry.get_sample_value(name, {"topic": "c", "partition": "1"}) == 0
 
     def test_the_assignment_is_counted(self, registry: CollectorRegistry, metrics: WorkerMetrics) -> None:
         """Partitions that come, go and get lost are counted; what is left is a gauge."""
@@ -271,6 +280,9 @@ class TestWorker:
         metrics.dead_letter(written=False)
         metrics.chunk_rejected(RejectionReason.TRUNCATED)
         metrics.delivery_failed()
+        metrics.session_closed(End.IDLE)
+        metrics.paused(3)
+        metrics.buffered(1_000)
         metrics.broker_reachable(True)
         value = registry.get_sample_value
         assert value("soundscene_commits_total", {"outcome": "stored"}) == 1
@@ -279,6 +291,9 @@ class TestWorker:
         assert value("soundscene_dead_letters_total", {"outcome": "withheld"}) == 1
         assert value("soundscene_chunks_rejected_total", {"reason": "truncated"}) == 1
         assert value("soundscene_deliveries_failed_total") == 1
+        assert value("soundscene_sessions_closed_total", {"cause": "idle"}) == 1
+        assert value("soundscene_partitions_paused") == 3
+        assert value("soundscene_buffered_bytes") == 1_000
         assert value("soundscene_broker_reachable") == 1
         assert value("soundscene_loop_heartbeat_timestamp_seconds") == 1000
         assert value("soundscene_bundle_info", {"name": "demo", "version": "1", "hash": "ab" * 32}) == 1

@@ -5,17 +5,21 @@ Pure: no clock, no Kafka, no inference. Two runs over the same records do the sa
 
 from __future__ import annotations
 
+import itertools
 import json
-from collections import OrderedDict
+import statistics
+from collections import OrderedDict, deque
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Self
+from enum import StrEnum
+from typing import Final, NamedTuple, Self
 
 from soundscene.windows import Fate
 from soundscene_worker.messages.chunk import AudioChunk, ChunkHeader
 from soundscene_worker.streams.policy import StreamPolicy
 from soundscene_worker.streams.session import Gap, ReadyWindow, SessionKey, SessionTrack
 
-__all__ = ["CommitPoint", "PartitionState", "Taken"]
+__all__ = ["Closed", "CommitPoint", "End", "PartitionState", "Taken"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +58,26 @@ class CommitPoint:
         return cls(offset, offset, None)
 
 
+_WRITTEN_RECORDS: Final = 101
+
+
+class End(StrEnum):
+    """Why a session was closed."""
+
+    IDLE = "idle"
+    REPLACED = "replaced"  # by newer sessions of the same device
+    CROWDED = "crowded"  # by more devices than a partition may have
+    OVERSIZED = "oversized"  # it held too much memory
+    HANDED_OVER = "handed_over"  # with its partition
+
+
+class Closed(NamedTuple):
+    """A session that is over."""
+
+    key: SessionKey
+    end: End
+
+
 @dataclass(frozen=True, slots=True)
 class Taken:
     """What one record brought about."""
@@ -63,7 +87,7 @@ class Taken:
     windows: tuple[ReadyWindow, ...] = ()
     gaps: tuple[Gap, ...] = ()
     new_session: bool = False
-    closed: tuple[SessionKey, ...] = ()
+    closed: tuple[Closed, ...] = ()  # before the record was taken
 
 
 @dataclass(slots=True)
@@ -83,6 +107,8 @@ class PartitionState:
     position: int = field(init=False)
     _clock_ms: int | None = field(init=False)
     _tracks: OrderedDict[SessionKey, SessionTrack] = field(default_factory=OrderedDict)  # longest quiet first
+    _devices: OrderedDict[str, None] = field(default_factory=OrderedDict)  # likewise; those of the tracks
+    _written_ms: deque[int] = field(default_factory=lambda: deque(maxlen=_WRITTEN_RECORDS))
 
     def __post_init__(self) -> None:
         """Begin at the commit."""
@@ -93,7 +119,7 @@ class PartitionState:
         """Take a decoded record, in the order of the log."""
         clock_before_ms = timestamp_ms if self._clock_ms is None else self._clock_ms
         self._tick(timestamp_ms, clock_before_ms, 1000 * len(chunk.samples) // chunk.sample_rate_hz)
-        closed = self._close_idle()
+        closed = [*self._close_idle(), *self._limit_bytes(chunk.device)]
         key = SessionKey(chunk.device, chunk.session, chunk.sample_rate_hz)
         is_new = key not in self._tracks
         if is_new:
@@ -102,6 +128,7 @@ class PartitionState:
         track = self._touch(key)
         push, ready = track.take(chunk, offset, clock_before_ms, publish=offset >= self.start.done_below)
         self.position = offset + 1
+        self._written_ms.append(timestamp_ms)
         seconds = push.new_samples / key.sample_rate_hz
         gaps = tuple(track.gap_causes(push.gaps))
         return Taken(push.fate, seconds, tuple(ready), gaps, is_new, tuple(closed))
@@ -120,13 +147,30 @@ class PartitionState:
         offset, clock_ms = min(needs, default=(self.position, self._clock_ms))
         return CommitPoint(offset, max(self.position, self.start.done_below), clock_ms)
 
-    def session_keys(self) -> tuple[SessionKey, ...]:
-        """Return the open sessions."""
-        return tuple(self._tracks)
+    @property
+    def written_ms(self) -> float | None:
+        """When the last records were written: the median of their time stamps, so that one wrong clock says nothing."""
+        return statistics.median(self._written_ms) if self._written_ms else None
 
-    def devices(self) -> set[str]:
+    @property
+    def held_bytes(self) -> int:
+        """Memory that open windows hold."""
+        return sum(track.held_bytes for track in self._tracks.values())
+
+    def close_all(self) -> tuple[Closed, ...]:
+        """Close every session, because the partition goes to another worker."""
+        return self._close(tuple(self._tracks), End.HANDED_OVER)
+
+    def close_largest(self) -> tuple[Closed, ...]:
+        """Close the sessions of the device that holds most."""
+        if not self._devices:
+            return ()
+        largest = max(self._devices, key=self._device_bytes)
+        return self._close(self._sessions_of(largest), End.OVERSIZED)
+
+    def devices(self) -> frozenset[str]:
         """Return the devices that have an open session."""
-        return {key.device for key in self._tracks}
+        return frozenset(self._devices)
 
     def _tick(self, timestamp_ms: int, clock_ms: int, duration_ms: int) -> None:
         """Move the clock forward, by at most the record's own sound: no single device's clock can age the others."""
@@ -136,21 +180,39 @@ class PartitionState:
         track = self._tracks[key]
         track.last_clock_ms = self._clock_ms or 0
         self._tracks.move_to_end(key)
+        self._devices[key.device] = None
+        self._devices.move_to_end(key.device)
         return track
 
-    def _close_idle(self) -> list[SessionKey]:
-        closed: list[SessionKey] = []
-        while self._tracks:
-            key, track = next(iter(self._tracks.items()))
-            if (self._clock_ms or 0) - track.last_clock_ms <= 1000 * self.policy.idle_seconds:
-                break
-            del self._tracks[key]
-            closed.append(key)
+    def _close_idle(self) -> tuple[Closed, ...]:
+        limit_ms = (self._clock_ms or 0) - 1000 * self.policy.idle_seconds
+        idle = itertools.takewhile(lambda key: self._tracks[key].last_clock_ms < limit_ms, self._tracks)
+        return self._close(idle, End.IDLE)
+
+    def _make_room(self, device: str) -> tuple[Closed, ...]:
+        """Close what was quiet for longest, counted from the end of the log: a restart finds the same."""
+        own = self._sessions_of(device)
+        closed = self._close(own[: max(0, len(own) + 1 - self.policy.sessions_per_device)], End.REPLACED)
+        if device not in self._devices and len(self._devices) >= self.policy.devices_per_partition:
+            closed += self._close(self._sessions_of(next(iter(self._devices))), End.CROWDED)
         return closed
 
-    def _make_room(self, device: str) -> list[SessionKey]:
-        own = [key for key in self._tracks if key.device == device]
-        surplus = own[: max(0, len(own) + 1 - self.policy.sessions_per_device)]
-        for key in surplus:
+    def _limit_bytes(self, device: str) -> tuple[Closed, ...]:
+        if self._device_bytes(device) <= self.policy.device_bytes:
+            return ()
+        return self._close(self._sessions_of(device), End.OVERSIZED)
+
+    def _device_bytes(self, device: str) -> int:
+        return sum(self._tracks[key].held_bytes for key in self._sessions_of(device))
+
+    def _sessions_of(self, device: str) -> list[SessionKey]:
+        return [key for key in self._tracks if key.device == device]
+
+    def _close(self, keys: Iterable[SessionKey], end: End) -> tuple[Closed, ...]:
+        closed = tuple(Closed(key, end) for key in keys)
+        for key, _ in closed:
             del self._tracks[key]
-        return surplus
+        for device in {key.device for key, _ in closed}:
+            if not self._sessions_of(device):
+                del self._devices[device]
+        return closed

@@ -29,6 +29,12 @@ class StreamPolicy:
         A session is closed when the partition's clock has moved this far since its last chunk.
     sessions_per_device : int >= 1
         Sessions of one device kept open; the one that was quiet for longest is closed first.
+    devices_per_partition : int >= 1
+        Devices of one partition with open sessions; the one that was quiet for longest makes room for a new one.
+    device_bytes : int >= 1
+        Most memory one device may hold for open windows; beyond it its sessions are closed. Nothing is promised for
+        such a device: what it holds depends on where reading began. A microphone at 44.1 kHz holds 1 to 2 MB, and 4 MB
+        where its chunks arrive in the worst order that the hold-back allows.
 
     Raises
     ------
@@ -41,11 +47,14 @@ class StreamPolicy:
     hold_back_seconds: float = 10.0
     idle_seconds: float = 120.0
     sessions_per_device: int = 4
+    devices_per_partition: int = 500
+    device_bytes: int = 32 * 1024**2
 
     def __post_init__(self) -> None:
         """Check every range."""
-        if self.smoothing_windows < 1 or self.sessions_per_device < 1:
-            raise SettingsError("smoothing_windows and sessions_per_device must be at least 1")
+        for name in ("smoothing_windows", "sessions_per_device", "devices_per_partition", "device_bytes"):
+            if getattr(self, name) < 1:
+                raise SettingsError(f"{name} must be at least 1, got {getattr(self, name)}")
         if self.hold_back_seconds < 0 or self.idle_seconds <= 0:
             raise SettingsError("hold_back_seconds must not be negative and idle_seconds must be above 0")
 

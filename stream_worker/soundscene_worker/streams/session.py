@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from soundscene.windows import Fate, Push, Span, Window, WindowAssembler
 from soundscene_worker.messages.chunk import AudioChunk
 from soundscene_worker.streams.policy import StreamPolicy
 
 __all__ = ["Gap", "ReadyWindow", "SessionKey", "SessionTrack"]
+
+
+_SAMPLE_BYTES: Final = 4
+_RECORD_BYTES: Final = 4096
+"""What a remembered record counts beside its samples: more than the 500 bytes it takes, since it also costs time."""
+
+_REJECTED_SPANS: Final = 256
+"""Refused chunks remembered, to tell why sound is missing."""
 
 
 class SessionKey(NamedTuple):
@@ -77,8 +86,9 @@ class SessionTrack:
     last_clock_ms: int = 0
     assembler: WindowAssembler = field(init=False)
     _heard: list[_Heard] = field(default_factory=list)
-    _rejected: list[Span] = field(default_factory=list)
+    _rejected: deque[Span] = field(default_factory=lambda: deque(maxlen=_REJECTED_SPANS))
     _recent: set[int] = field(default_factory=set)
+    held_bytes: int = field(init=False, default=0)
 
     def __post_init__(self) -> None:
         """Start with nothing heard."""
@@ -112,7 +122,8 @@ class SessionTrack:
             parts = (("rejected", refused), ("missing", end - first - refused))
             causes += [Gap(cause, n / self.key.sample_rate_hz) for cause, n in parts if n]
         if gaps:
-            self._rejected = [span for span in self._rejected if span[1] > gaps[-1][1]]
+            later = [span for span in self._rejected if span[1] > gaps[-1][1]]
+            self._rejected = deque(later, _REJECTED_SPANS)
         return causes
 
     def oldest_needed(self) -> tuple[int, int] | None:
@@ -154,3 +165,4 @@ class SessionTrack:
         keep_from = min(self.assembler.grid.span(keep_index)[0], horizon)
         self._heard = [heard for heard in self._heard if heard.end > keep_from]
         self._recent = {index for index in self._recent if index >= keep_index}
+        self.held_bytes = _SAMPLE_BYTES * self.assembler.buffered_samples + _RECORD_BYTES * len(self._heard)

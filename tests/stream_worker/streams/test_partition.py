@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from soundscene.settings import FrontEndSettings
 from soundscene_worker.messages.chunk import AudioChunk
-from soundscene_worker.streams.partition import CommitPoint, PartitionState
+from soundscene_worker.streams.partition import Closed, CommitPoint, End, PartitionState
 from soundscene_worker.streams.policy import StreamPolicy
-from soundscene_worker.streams.session import ReadyWindow, SessionKey
+from soundscene_worker.streams.session import ReadyWindow
 
 RATE_HZ = 1_000
 SMALL = FrontEndSettings(
@@ -28,6 +29,7 @@ SMALL = FrontEndSettings(
     band_count=2,
 )
 POLICY = StreamPolicy(SMALL, smoothing_windows=2, hold_back_seconds=0.05, idle_seconds=0.5)
+CROWDED = replace(POLICY, sessions_per_device=1, devices_per_partition=2)
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 START = CommitPoint(0, 0, None)
 
@@ -62,7 +64,7 @@ class Sent:
 def logs(draw: st.DrawFn) -> list[Sent]:
     """A partition as several devices fill it: losses, duplicates, reordering, restarts, pauses and wrong clocks."""
     out: list[tuple[float, Sent]] = []
-    for device in draw(st.sampled_from(["a", "ab", "abc"])):
+    for device in draw(st.sampled_from(["a", "ab", "abc", "abcd"])):
         begin = draw(st.integers(0, 200))
         skew_ms = draw(st.sampled_from([0, 0, 0, -5_000_000, 3_600_000]))
         for session in draw(st.sampled_from(["1", "12"])):
@@ -85,9 +87,11 @@ def identity(ready: ReadyWindow) -> tuple[object, ...]:
     return (ready.key, ready.window.index, ready.window.samples.tobytes(), ready.start, ready.predecessors)
 
 
-def run(log: list[Sent], start: CommitPoint, stop: int) -> tuple[list[tuple[object, ...]], list[CommitPoint]]:
+def run(
+    log: list[Sent], start: CommitPoint, stop: int, policy: StreamPolicy = POLICY
+) -> tuple[list[tuple[object, ...]], list[CommitPoint]]:
     """Read from a commit up to an offset; return what is published and what could be committed after each record."""
-    state = PartitionState(POLICY, start)
+    state = PartitionState(policy, start)
     published, commits = [], []
     for offset in range(start.offset, stop):
         taken = state.take(offset, log[offset].timestamp_ms, log[offset].chunk())
@@ -96,21 +100,24 @@ def run(log: list[Sent], start: CommitPoint, stop: int) -> tuple[list[tuple[obje
     return published, commits
 
 
+@pytest.mark.parametrize("policy", [POLICY, CROWDED], ids=["roomy", "crowded"])
 @settings(max_examples=300)
 @given(log=logs(), data=st.data())
-def test_crashes_leave_no_trace_in_the_set_of_predictions(log: list[Sent], data: st.DataObject) -> None:
+def test_crashes_leave_no_trace_in_the_set_of_predictions(
+    policy: StreamPolicy, log: list[Sent], data: st.DataObject
+) -> None:
     """Whatever is committed before whichever crash, the results are those of an undisturbed run."""
-    whole, _ = run(log, START, len(log))
+    whole, _ = run(log, START, len(log), policy)
     assert len(set(whole)) == len(whole)
     start, published = START, set()
     for _ in range(data.draw(st.integers(1, 4))):
         crash_at = data.draw(st.integers(start.offset, len(log)))
-        results, commits = run(log, start, crash_at)
+        results, commits = run(log, start, crash_at, policy)
         published.update(results)
         if commits:
             kept = commits[data.draw(st.integers(0, len(commits) - 1))]
             start = CommitPoint.parse(kept.offset, kept.metadata)
-    results, _ = run(log, start, len(log))
+    results, _ = run(log, start, len(log), policy)
     assert published | set(results) == set(whole)
 
 
@@ -158,8 +165,9 @@ def test_a_silent_device_is_closed_by_the_clock_of_the_log() -> None:
     """A dead sensor holds the commit back for no longer than the idle time, counted in the others' time stamps."""
     log = [Sent("dead", "1", 0, 20, 0), *(Sent("alive", "1", 40 * i, 40, 40 * i) for i in range(30))]
     state = PartitionState(POLICY, START)
-    closed = [key.device for o, sent in enumerate(log) for key in state.take(o, sent.timestamp_ms, sent.chunk()).closed]
-    assert closed == ["dead"]
+    taken = [state.take(offset, sent.timestamp_ms, sent.chunk()) for offset, sent in enumerate(log)]
+    closed = [(key.device, end) for one in taken for key, end in one.closed]
+    assert closed == [("dead", End.IDLE)]
     assert state.commit_point().offset > 20
 
 
@@ -208,8 +216,36 @@ def test_lost_sound_is_told_apart_by_cause() -> None:
 def test_a_restart_of_the_sensor_mixes_no_sound() -> None:
     """Sessions of a device have windows of their own, and only a few stay open."""
     state = PartitionState(POLICY, START)
-    closed: list[SessionKey] = []
+    closed: list[Closed] = []
     for n in range(POLICY.sessions_per_device + 2):
         closed += state.take(n, 0, Sent("a", str(n), 0, 30, 0).chunk()).closed
-    assert [key.session for key in closed] == ["0", "1"]
-    assert len(state.session_keys()) == POLICY.sessions_per_device
+    assert [(key.session, end) for key, end in closed] == [("0", End.REPLACED), ("1", End.REPLACED)]
+    assert len(state.close_all()) == POLICY.sessions_per_device
+
+
+def test_too_many_devices_push_out_the_one_that_was_quiet_for_longest() -> None:
+    """A flood of device names costs no more memory than the limit; whoever keeps sending stays."""
+    state = PartitionState(StreamPolicy(SMALL, devices_per_partition=3), START)
+    pushed_out = []
+    for n in range(50):
+        first = state.take(2 * n, 0, Sent("steady", "1", 40 * n, 40, 0).chunk())
+        second = state.take(2 * n + 1, 0, Sent(f"flood-{n}", "1", 0, 40, 0).chunk())
+        pushed_out += [(key.device, end) for taken in (first, second) for key, end in taken.closed]
+        assert len(state.devices()) <= 3
+    assert pushed_out == [(f"flood-{n}", End.CROWDED) for n in range(48)]
+
+
+def test_a_device_that_holds_too_much_is_closed_and_no_other() -> None:
+    """Chunks that complete no window cannot fill the memory, however they are cut."""
+    state = PartitionState(StreamPolicy(SMALL, hold_back_seconds=1.0, device_bytes=40_000), START)
+    state.take(0, 0, Sent("good", "1", 0, 40, 0).chunk())
+    closed: list[Closed] = []
+    for n in range(60):
+        closed += state.take(n + 1, 0, Sent("greedy", "1", 10 * n, 5, 0).chunk()).closed
+        assert state.held_bytes <= 40_000 + 2 * 8_192
+    assert {(key.device, end) for key, end in closed} == {("greedy", End.OVERSIZED)}
+    assert state.devices() == {"good", "greedy"}
+    assert [key.device for key, _ in state.close_largest()] == ["greedy"]
+    assert [key.device for key, _ in state.close_largest()] == ["good"]
+    assert state.close_largest() == ()
+    assert state.held_bytes == 0
