@@ -127,15 +127,17 @@ def assess(
     mean = float(samples.mean())  # pairwise summation: float32 suffices
     found = {
         Reason.SILENT: level_dbfs(power - mean * mean) < limits.silent_below_dbfs,
-        Reason.CLIPPED: _share_at(samples, limits.full_scale) > limits.clipped_share,
+        Reason.CLIPPED: _is_clipped(samples, power, limits),
         Reason.DC: abs(mean) > limits.dc_offset,
         Reason.UNSURE: float(scores.max()) < unsure_below,
     }
     return Assessment(tuple(reason for reason, holds in found.items() if holds), level_dbfs(power))
 
 
-def _share_at(samples: NDArray[np.float32], full_scale: float) -> float:
-    """Share of samples at either end of the scale."""
-    if samples.max() < full_scale and samples.min() > -full_scale:
-        return 0.0
-    return int(np.count_nonzero(np.abs(samples) >= full_scale)) / len(samples)
+def _is_clipped(samples: NDArray[np.float32], power: float, limits: AssessmentSettings) -> bool:
+    """Whether too many samples lie at either end of the scale; so many that the power alone rules out most windows."""
+    if power < 0.99 * limits.clipped_share * limits.full_scale**2:  # 0.99: the power is rounded
+        return False
+    if samples.max() < limits.full_scale and samples.min() > -limits.full_scale:
+        return False
+    return int(np.count_nonzero(np.abs(samples) >= limits.full_scale)) > limits.clipped_share * len(samples)

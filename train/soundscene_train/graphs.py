@@ -14,6 +14,7 @@ from soundscene.settings import FrontEndSettings
 from soundscene_train.merging import MergedNetwork, build_graph
 from soundscene_train.network import INPUT_CHANNELS
 from soundscene_train.runtime import start_tensorflow
+from soundscene_train.serving_graph import build_serving_graph
 
 __all__ = ["INPUT_NODE", "OUTPUT_NODE", "describe", "frozen_graph", "litert_model", "run_frozen_graph", "run_litert"]
 
@@ -29,7 +30,7 @@ def litert_model(network: MergedNetwork, bands: int, frames: int) -> bytes:
     tf = start_tensorflow()
 
     holder = tf.Module()  # the converter wants an object that owns the function
-    holder.score = tf.function(lambda patch: build_graph(network, patch, folded=True), autograph=False)
+    holder.score = tf.function(lambda patch: build_serving_graph(network, patch), autograph=False)
     concrete = holder.score.get_concrete_function(tf.TensorSpec((1, bands, frames, INPUT_CHANNELS), tf.float32))
     converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete], holder)
     return bytes(converter.convert())

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from soundscene_train.network import BATCH_NORM_EPSILON, NetworkSettings, Row, table_of_rows
 
-__all__ = ["MergedBlock", "MergedNetwork", "build_graph", "merge"]
+__all__ = ["MergedBlock", "MergedNetwork", "build_graph", "convolved", "joined", "merge", "rectified", "scored"]
 
 Array = NDArray[np.float32]
 
@@ -112,7 +112,7 @@ def merge(model: Any, settings: NetworkSettings) -> MergedNetwork:
     )
 
 
-def build_graph(network: MergedNetwork, patches: Any, folded: bool = False) -> Any:
+def build_graph(network: MergedNetwork, patches: Any) -> Any:
     """Compute scores with TensorFlow's basic operations, all weights constant.
 
     Parameters
@@ -121,8 +121,6 @@ def build_graph(network: MergedNetwork, patches: Any, folded: bool = False) -> A
         What is shipped.
     patches : tf.Tensor [shape=(batch, bands, frames, 3), float32]
         After `channel_scale` and `channel_offset`.
-    folded : bool
-        The same function in operations that suit LiteRT: a fifth faster, at the price of storing zeros.
 
     Returns
     -------
@@ -131,37 +129,41 @@ def build_graph(network: MergedNetwork, patches: Any, folded: bool = False) -> A
     """
     import tensorflow as tf
 
-    x = (_folded_blocks if folded else _blocks)(network.blocks, patches)
+    x = patches
+    for block in network.blocks:
+        x = joined(_branches(x, block))
+        if block.row.pooled:
+            x = tf.nn.avg_pool2d(x, 2, 2, "VALID")
+    return scored(x, network)
+
+
+def scored(x: Any, network: MergedNetwork) -> Any:
+    """Average over bands and frames, and return the scores of that."""
+    import tensorflow as tf
+
     x = tf.reduce_mean(x, (1, 2))
     return tf.nn.softmax(tf.matmul(x, network.dense_kernel) + network.dense_bias, name="Softmax")
 
 
-def _blocks(blocks: Sequence[MergedBlock], x: Any) -> Any:
+def joined(branches: Sequence[Any]) -> Any:
+    """Return branches as the channels of one tensor."""
     import tensorflow as tf
 
-    for block in blocks:
-        branches = _branches(x, block)
-        x = tf.concat(branches, axis=-1) if len(branches) > 1 else branches[0]
-        if block.row.pooled:
-            x = _pooled(x)
-    return x
+    return tf.concat(branches, axis=-1) if len(branches) > 1 else branches[0]
 
 
-def _folded_blocks(blocks: Sequence[MergedBlock], x: Any) -> Any:
-    """Pool before branches are joined: less memory to move."""
+def rectified(x: Any, kernel: NDArray[Any], bias: NDArray[Any]) -> Any:
+    """Convolve, add a bias and rectify: what a runtime makes one operation of."""
     import tensorflow as tf
 
-    near = None  # a decomposed block's first quarter is the first branch of the decomposed block before it
-    for block in blocks:
-        if block.row.decomposed:
-            branches = _folded_branches(x, x if near is None else near, block)
-        else:
-            branches = _branches(x, block)
-        if block.row.pooled:
-            branches = [_pooled(branch) for branch in branches]
-        near = branches[0] if block.row.decomposed else None
-        x = tf.concat(branches, axis=-1) if len(branches) > 1 else branches[0]
-    return x
+    return tf.nn.relu(convolved(x, kernel, bias))
+
+
+def convolved(x: Any, kernel: NDArray[Any], bias: NDArray[Any], strides: tuple[int, int] = (1, 1)) -> Any:
+    """Convolve, with zeros beyond the border, and add a bias."""
+    import tensorflow as tf
+
+    return tf.nn.bias_add(tf.nn.conv2d(x, kernel.astype(np.float32), strides, "SAME"), bias.astype(np.float32))
 
 
 def _affine_of(layer: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -175,54 +177,14 @@ def _affine_of(layer: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 
 
 def _branches(x: Any, block: MergedBlock) -> list[Any]:
-    """Scale, convolve, add the bias and rectify, branch by branch, so that a runtime can fuse the last three."""
+    """Scale, convolve, add the bias and rectify, branch by branch."""
     if block.affine is not None:
         scale, offset = block.affine
         x = x * scale + offset
     if not block.row.decomposed:
-        return [_rectified(x, block.kernels[0], block.bias)]
+        return [rectified(x, block.kernels[0], block.bias)]
     near, first, second, every = block.kernels
     quarter, half = block.row.inputs // 4, block.row.inputs // 2
     bias = np.split(block.bias, 4)
     branches = ((x[..., :quarter], near), (x[..., :half], first), (x[..., half:], second), (x, every))
-    return [_rectified(part, kernel, b) for (part, kernel), b in zip(branches, bias, strict=True)]
-
-
-def _folded_branches(x: Any, quarter_source: Any, block: MergedBlock) -> list[Any]:
-    """Compute a decomposed block with two convolutions, the affine map inside.
-
-    One 1x1 convolution serves three branches; having no border, it takes the map into its weights. In front of the 3x3,
-    a 1x1 convolution picks the first quarter of the channels, with which `quarter_source` begins, and maps it.
-    """
-    near, first, second, every = (kernel.astype(np.float64) for kernel in block.kernels)
-    quarter, half, share = block.row.inputs // 4, block.row.inputs // 2, block.row.outputs // 4
-    scale, offset = block.affine if block.affine is not None else (np.ones(block.row.inputs), np.zeros(1))
-    scale, offset = np.broadcast_arrays(scale, offset)
-    points = np.zeros((block.row.inputs, 3 * share))
-    points[:half, :share] = first[0, 0]
-    points[half:, share : 2 * share] = second[0, 0]
-    points[:, 2 * share :] = every[0, 0]
-    scaled_quarter = np.eye(quarter_source.shape[-1], quarter) * scale[:quarter]
-    neighbours = _convolved(quarter_source, scaled_quarter[None, None], offset[:quarter])
-    return [
-        _rectified(neighbours, near, block.bias[:share]),
-        _rectified(x, (scale[:, None] * points)[None, None], block.bias[share:] + offset @ points),
-    ]
-
-
-def _rectified(x: Any, kernel: NDArray[Any], bias: NDArray[Any]) -> Any:
-    import tensorflow as tf
-
-    return tf.nn.relu(_convolved(x, kernel, bias))
-
-
-def _convolved(x: Any, kernel: NDArray[Any], bias: NDArray[Any]) -> Any:
-    import tensorflow as tf
-
-    return tf.nn.bias_add(tf.nn.conv2d(x, kernel.astype(np.float32), 1, "SAME"), bias.astype(np.float32))
-
-
-def _pooled(x: Any) -> Any:
-    import tensorflow as tf
-
-    return tf.nn.avg_pool2d(x, 2, 2, "VALID")
+    return [rectified(part, kernel, b) for (part, kernel), b in zip(branches, bias, strict=True)]
