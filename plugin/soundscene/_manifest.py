@@ -15,7 +15,7 @@ from soundscene.settings import NETWORK_NAMES, FrontEndSettings
 __all__ = ["FILE_NAME", "FORMAT_VERSION", "canonical", "decode", "encode", "parse", "validate"]
 
 FILE_NAME: Final = "manifest.json"
-FORMAT_VERSION: Final = 1
+FORMAT_VERSION: Final = 2
 
 _KEYS: Final = frozenset(
     {
@@ -32,6 +32,7 @@ _KEYS: Final = frozenset(
         "multiply_adds",
         "provenance",
         "metrics",
+        "self_test",
         "files",
     }
 )
@@ -100,6 +101,7 @@ def validate(manifest: Mapping[str, Any]) -> None:
     _check_labels(manifest["labels"])
     _check_counts("parameters", manifest["parameters"])
     _check_counts("multiply_adds", manifest["multiply_adds"])
+    _check_self_test(manifest["self_test"], len(manifest["labels"]))
     _check_files(manifest["files"])
     parse(manifest)
 
@@ -128,7 +130,17 @@ def parse(manifest: Mapping[str, Any]) -> dict[str, Any]:
         }
     except (SettingsError, TypeError, KeyError) as error:
         raise BundleError(f"{error}; export the bundle again") from error
-    plain = ("name", "version", "description", "parameters", "multiply_adds", "provenance", "metrics", "files")
+    plain = (
+        "name",
+        "version",
+        "description",
+        "parameters",
+        "multiply_adds",
+        "provenance",
+        "metrics",
+        "self_test",
+        "files",
+    )
     return {**settings, **{key: manifest[key] for key in plain}, "labels": tuple(manifest["labels"])}
 
 
@@ -155,6 +167,16 @@ def _check_counts(key: str, counts: object) -> None:
     for name, count in _require_networks(key, counts).items():
         if isinstance(count, bool) or not isinstance(count, int) or count <= 0:
             raise BundleError(f"{key} of {name!r} must be an integer above 0, got {count!r}")
+
+
+def _check_self_test(self_test: object, label_count: int) -> None:
+    for name, scores in _require_networks("self_test", self_test).items():
+        if (
+            not isinstance(scores, list)
+            or len(scores) != label_count
+            or not all(isinstance(score, float | int) and 0.0 <= score <= 1.0 for score in scores)
+        ):
+            raise BundleError(f"self_test of {name!r} must be {label_count} scores in [0, 1], got {scores!r}")
 
 
 def _check_files(files: object) -> None:

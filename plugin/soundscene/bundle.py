@@ -1,6 +1,7 @@
 """Bundles: a folder that holds three networks and everything that must travel with them.
 
-    manifest.json                               labels, front end, standardisation, fusion, provenance, SHA-256 of all
+    manifest.json                               labels, front end, standardisation, fusion, provenance, scores of a
+                                                known sound, SHA-256 of all
     mel.tflite  gammatone.tflite  cqt.tflite    the networks, for serving
     soundscene-<input>-<dataset>-1.pb, .json    the same networks for Essentia, with its model-zoo fields
 
@@ -62,6 +63,8 @@ class Bundle:
         Size and cost of each network; multiply-adds are per patch.
     provenance, metrics : mapping
         Where it comes from and how well it did; free-form JSON.
+    self_test : mapping of network to list of float
+        Scores of `known_sound.known_sound` when the bundle was written.
     files : mapping of file name to str
         SHA-256 of each file.
     networks : mapping of network to bytes
@@ -81,6 +84,7 @@ class Bundle:
     multiply_adds: Mapping[str, int]
     provenance: Mapping[str, Any]
     metrics: Mapping[str, Any]
+    self_test: Mapping[str, list[float]]
     files: Mapping[str, str]
     networks: Mapping[str, bytes] = field(repr=False)
 
@@ -129,7 +133,7 @@ def write_bundle(directory: Path | str, manifest_fields: Mapping[str, Any], file
     directory : path
         Where it goes. A bundle already there is replaced; anything else there is refused.
     manifest_fields : mapping
-        The manifest without `format_version` and `files`, which are filled in here.
+        The manifest without `format_version`, `self_test` and `files`, which are filled in here.
     files : mapping of file name to bytes
         `mel.tflite`, `gammatone.tflite`, `cqt.tflite` and whatever else belongs to it.
 
@@ -138,12 +142,16 @@ def write_bundle(directory: Path | str, manifest_fields: Mapping[str, Any], file
     BundleError
         The bundle would not load, the place is taken, or the disk refuses. Nothing is left behind.
     """
+    from soundscene.classifier import SceneClassifier  # it stands on this module
+    from soundscene.known_sound import measured
+
     target = Path(directory)
-    manifest = {
+    made_here = {
         "format_version": FORMAT_VERSION,
-        **{key: value for key, value in manifest_fields.items() if key not in {"format_version", "files"}},
+        "self_test": _not_yet_measured(manifest_fields.get("labels")),
         "files": {name: _sha256(content) for name, content in sorted(files.items())},
     }
+    manifest = {**manifest_fields, **made_here}
     _manifest.validate(manifest)  # before a file name is used as a path
     if not _is_free(target):
         raise BundleError(f"{target} holds something other than a bundle; choose another folder or empty it")
@@ -155,11 +163,16 @@ def write_bundle(directory: Path | str, manifest_fields: Mapping[str, Any], file
             for name, content in files.items():
                 (fresh / name).write_bytes(content)
             (fresh / _manifest.FILE_NAME).write_bytes(_manifest.encode(manifest))
-            _read(fresh)
+            manifest["self_test"] = measured(SceneClassifier(_read(fresh)))
+            (fresh / _manifest.FILE_NAME).write_bytes(_manifest.encode(manifest))
             _replace(target, fresh, Path(temporary) / "old")
     except OSError as error:
         raise BundleError(f"bundle {target}: cannot be written: {error.strerror or error}") from error
     return load_bundle(target)
+
+
+def _not_yet_measured(labels: object) -> dict[str, list[float]]:
+    return {name: [0.0] * len(labels) if isinstance(labels, list | tuple) else [] for name in NETWORK_NAMES}
 
 
 def _demo_directory() -> Path:

@@ -75,24 +75,28 @@ def _run(settings: WorkerSettings, log: EventLog) -> None:
         KafkaCluster(settings.connection, settings.consuming, settings.producing) as cluster,
         WorkerService(settings, cluster, log) as service,
     ):
-        stopping(service.stop, log)
+        stopping(service.stop, service.reload, log)
         service.run()
 
 
 @contextlib.contextmanager
-def _signals() -> Iterator[Callable[[Callable[[], None], EventLog], None]]:
-    """Let a thread wait for SIGTERM and SIGINT: a handler could interrupt a log line or a lock that it needs itself."""
-    numbers = {signal.SIGTERM, signal.SIGINT}
+def _signals() -> Iterator[Callable[[Callable[[], None], Callable[[], None], EventLog], None]]:
+    """Let a thread wait for signals: a handler could interrupt a log line or a lock that it needs itself.
+
+    SIGTERM and SIGINT stop, SIGHUP looks for a new bundle.
+    """
+    numbers = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
     before = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
 
-    def wait(stop: Callable[[], None], log: EventLog) -> None:
-        number = signal.sigwait(numbers)
+    def wait(stop: Callable[[], None], reload: Callable[[], None], log: EventLog) -> None:
+        while (number := signal.sigwait(numbers)) == signal.SIGHUP:
+            reload()
         log.event("worker_stopping", signal=signal.Signals(number).name)
         stop()
-        os._exit(128 + signal.sigwait(numbers))  # asked twice: at once
+        os._exit(128 + signal.sigwait(numbers - {signal.SIGHUP}))  # asked twice: at once
 
-    def start(stop: Callable[[], None], log: EventLog) -> None:
-        threading.Thread(target=wait, args=(stop, log), name="signals", daemon=True).start()
+    def start(stop: Callable[[], None], reload: Callable[[], None], log: EventLog) -> None:
+        threading.Thread(target=wait, args=(stop, reload, log), name="signals", daemon=True).start()
 
     try:
         yield start

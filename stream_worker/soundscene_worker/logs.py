@@ -25,6 +25,8 @@ _QUIET_SECONDS: Final = 10.0
 EVENTS: Final[Mapping[str, LogLevel]] = {
     "worker_starting": "info",  # settings, with secrets hidden
     "bundle_loaded": "info",  # what the worker knows
+    "bundle_changed": "info",  # while it ran
+    "bundle_refused": "error",  # the old one goes on
     "http_listening": "info",
     "worker_started": "info",
     "worker_stopping": "info",

@@ -6,9 +6,10 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
+from soundscene.classifier import SceneClassifier
 from soundscene_worker.broker.errors import BrokerUnreachable, CommitRefused, DeliveryFailed, RecordTooLarge
 from soundscene_worker.broker.protocol import Commit, Consumer, Polled, Producer, Record, TopicPartition
 from soundscene_worker.logs import EventLog
@@ -77,10 +78,12 @@ class Worker:
     dead_letters: DeadLetterOffice
     metrics: WorkerMetrics
     log: EventLog
+    new_bundle: Callable[[], SceneClassifier | None] = lambda: None
     monotonic: Callable[[], float] = time.monotonic
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     _partitions: dict[TopicPartition, PartitionState] = field(default_factory=dict)
     _to_begin: dict[TopicPartition, int | None] = field(default_factory=dict)  # where, if nothing is committed
+    _next: SceneClassifier | None = None  # will score from the next stored commit on
     _waiting: deque[Record] = field(default_factory=deque)  # polled, not yet processed
     _stopping: threading.Event = field(default_factory=threading.Event)
     _last_commit: float = float("-inf")
@@ -105,6 +108,7 @@ class Worker:
         """Poll once and do a turn's work."""
         self.metrics.loop_turned()
         self.metrics.broker_reachable(self.consumer.reachable())
+        self._change_bundle()
         polled = self._poll()
         self._let_go(polled.revoked | polled.lost)
         self._to_begin.update(dict.fromkeys(sorted(polled.assigned)))
@@ -246,19 +250,40 @@ class Worker:
             held = sum(state.held_bytes for state in self._partitions.values())
         self.metrics.buffered(held)
 
+    def _change_bundle(self) -> None:
+        """Let a new bundle go on from the commit, as a new process with it would: a window is scored by one of them."""
+        self._next = self.new_bundle() or self._next
+        if self._next is None or not self._commit():
+            return
+        classifier, self._next = self._next, None
+        self._read_again()
+        bundle = classifier.bundle
+        self.scorer = self.scorer.with_classifier(classifier)
+        policy = replace(
+            self.settings.policy, front_end=bundle.front_end, smoothing_windows=bundle.fusion.smoothing_windows
+        )
+        self.settings = replace(self.settings, policy=policy)
+        self.metrics.bundle_changed(bundle)
+        self.log.event("bundle_changed", **bundle.model)
+
     def _start_again(self, error: Exception) -> None:
         """Forget everything since the last commit and read it again."""
         self.metrics.delivery_failed()
         self.log.event("delivery_failed", error=str(error))
+        self._read_again()
+
+    def _read_again(self) -> None:
         starts = {partition: state.start.offset for partition, state in self._partitions.items()}
         self._let_go(starts)
         self._to_begin.update(starts)
 
-    def _commit(self) -> None:
+    def _commit(self) -> bool:
+        """Commit what was acknowledged; return whether the group has it."""
         commits = {}
         for partition, state in self._partitions.items():
             point = state.commit_point()
             commits[partition] = Commit(point.offset, point.metadata)
+        is_stored = False
         try:
             self.consumer.commit(commits)
         except (CommitRefused, BrokerUnreachable) as error:
@@ -266,8 +291,10 @@ class Worker:
             self.log.event("commit_refused", error=str(error))
         else:
             self.metrics.committed(len(commits))
+            is_stored = True
         self._last_commit = self.monotonic()
         self._measure_lag()
+        return is_stored
 
     def _measure_lag(self) -> None:
         """What was polled but still waits lies ahead as much as what was not polled."""

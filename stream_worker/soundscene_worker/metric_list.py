@@ -44,6 +44,13 @@ METRICS: Final = (
     Definition("build_info", "info", "", ("version",), "The program."),
     Definition("bundle_info", "info", "", ("name", "version", "hash"), "The networks in use."),
     Definition(
+        "bundle_reloads_total",
+        "counter",
+        "bundles",
+        ("outcome",),
+        "Bundles that replaced the one in use, `loaded`, or could not, `refused`: the log says why.",
+    ),
+    Definition(
         "loop_heartbeat_timestamp_seconds", "gauge", "seconds", (), "When the loop last turned, in seconds since 1970."
     ),
     Definition("broker_reachable", "gauge", "", (), "1 while a broker is connected."),

@@ -89,8 +89,8 @@ class _Device:
 class _DeviceCollector(Collector):
     """Yields the devices that are here at the moment of the scrape, and no others."""
 
-    def __init__(self, scenes: Iterable[str], max_devices: int) -> None:
-        self._scenes = tuple(scenes)
+    def __init__(self, max_devices: int) -> None:
+        self._scenes: tuple[str, ...] = ()
         self._max_devices = max_devices
         self._lock = threading.Lock()  # the loop writes, a scrape reads
         self._devices: dict[str, _Device] = {}
@@ -98,6 +98,13 @@ class _DeviceCollector(Collector):
 
     def _new(self) -> _Device:
         return _Device(windows=dict.fromkeys(self._scenes, 0))
+
+    def know(self, scenes: Iterable[str]) -> None:
+        """Take the scenes that windows can have from now on; what was counted stays."""
+        with self._lock:
+            self._scenes = tuple(scenes)
+            for device in (*self._devices.values(), self._others):
+                device.windows = dict.fromkeys(self._scenes, 0) | device.windows
 
     def admit(self, name: str) -> bool:
         """Give a device series of its own, unless there are too many; return whether it has them."""
@@ -200,14 +207,31 @@ class WorkerMetrics:
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self._now = now
         self._lagging: set[TopicPartition] = set()
-        self._devices = _DeviceCollector(bundle.labels, max_devices)
+        self._devices = _DeviceCollector(max_devices)
         registry.register(self._devices)
-        self._make(registry, bundle.labels)
+        self._make(registry)
         self._gauges["build_info"].labels(version).set(1)
-        self._gauges["bundle_info"].labels(bundle.name, bundle.version, bundle.hash).set(1)
+        self.bundle_in_use(bundle)
         self.loop_turned()
 
-    def _make(self, registry: CollectorRegistry, scenes: Iterable[str]) -> None:
+    def bundle_in_use(self, bundle: BundleFacts) -> None:
+        """Note the bundle that scores from now on."""
+        self._gauges["bundle_info"].clear()
+        self._gauges["bundle_info"].labels(bundle.name, bundle.version, bundle.hash).set(1)
+        self._devices.know(bundle.labels)
+        for scene in bundle.labels:
+            self._histograms["window_score_ratio"].labels(scene)
+
+    def bundle_changed(self, bundle: BundleFacts) -> None:
+        """Note that another bundle has replaced the one in use."""
+        self._counters["bundle_reloads_total"].labels("loaded").inc()
+        self.bundle_in_use(bundle)
+
+    def bundle_refused(self) -> None:
+        """Note that a new bundle could not be used. Called by another thread than the loop's."""
+        self._counters["bundle_reloads_total"].labels("refused").inc()
+
+    def _make(self, registry: CollectorRegistry) -> None:
         """Make every metric of the list, with all label values that can be known now."""
         self._counters: dict[str, Counter] = {}
         self._gauges: dict[str, Gauge] = {}
@@ -222,6 +246,7 @@ class WorkerMetrics:
             else:
                 self._gauges[d.name] = Gauge(d.full_name, d.meaning, d.labels, registry=registry)
         closed_sets: dict[str, Iterable[str]] = {
+            "bundle_reloads_total": ("loaded", "refused"),
             "partition_changes_total": ("assigned", "revoked", "lost"),
             "commits_total": ("stored", "refused"),
             "chunks_rejected_total": map(str, RejectionReason),
@@ -232,8 +257,6 @@ class WorkerMetrics:
         for name, values in closed_sets.items():
             for value in values:
                 self._counters[name].labels(value)
-        for scene in scenes:
-            self._histograms["window_score_ratio"].labels(scene)
         for stage in STAGES:
             self._histograms["stage_latency_seconds"].labels(stage)
 

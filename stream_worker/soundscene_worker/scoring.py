@@ -47,6 +47,10 @@ class SceneScorer:
         self._now = now
         self._sessions: dict[SessionKey, _SessionScores] = {}
 
+    def with_classifier(self, classifier: SceneClassifier) -> SceneScorer:
+        """Return a scorer that knows no session yet."""
+        return SceneScorer(classifier, self._now)
+
     def score(self, ready: ReadyWindow, arrived: datetime) -> ScenePrediction | None:
         """Return the prediction of a window, or None for one that an earlier run has published.
 

@@ -8,7 +8,6 @@ from typing import Self
 
 from soundscene import __version__
 from soundscene.bundle import Bundle, load_bundle
-from soundscene.classifier import SceneClassifier
 from soundscene_worker.broker.errors import TopicMissing
 from soundscene_worker.broker.protocol import Cluster, Consumer
 from soundscene_worker.health import About, Checks, HealthServer
@@ -16,6 +15,7 @@ from soundscene_worker.logs import EventLog
 from soundscene_worker.loop import LoopSettings, Worker
 from soundscene_worker.messages.dead_letter import DeadLetterOffice
 from soundscene_worker.metrics import Registry, WorkerMetrics
+from soundscene_worker.reloading import BundleWatch, open_classifier
 from soundscene_worker.scoring import SceneScorer
 from soundscene_worker.settings import WorkerSettings
 from soundscene_worker.streams.policy import StreamPolicy
@@ -51,6 +51,7 @@ class WorkerService:
         bundle = self._load_bundle()
         registry = Registry()
         self._metrics = WorkerMetrics(registry, bundle, version=__version__, max_devices=settings.max_devices)
+        self._watch = BundleWatch(bundle.directory, bundle.hash, settings.bundle_check_seconds, log, self._metrics)
         about = About(__version__, _knows(bundle), settings.source_url)
         self._server = HealthServer(settings.http_host, settings.http_port, registry, self._checks(), about)
         log.event("http_listening", url=self._server.url)
@@ -85,6 +86,7 @@ class WorkerService:
             dead_letters=DeadLetterOffice(settings.dead_letters),
             metrics=self._metrics,
             log=self._log,
+            new_bundle=self._watch.take,
         )
         self._log.event("worker_started", group=settings.group_id, topic=settings.chunks_topic)
         try:
@@ -101,8 +103,13 @@ class WorkerService:
         if self._worker is not None:
             self._worker.stop()
 
+    def reload(self) -> None:
+        """Look for a new bundle now; it takes over between two turns, and a broken one is refused."""
+        self._watch.look()
+
     def close(self) -> None:
-        """Stop serving HTTP."""
+        """Stop serving HTTP and watching the bundle."""
+        self._watch.close()
         self._server.close()
 
     def __enter__(self) -> Self:
@@ -115,8 +122,7 @@ class WorkerService:
 
     def _load_bundle(self) -> Bundle:
         bundle = load_bundle(self._settings.bundle)
-        self._classifier = SceneClassifier(bundle)
-        self._classifier.warm_up()
+        self._classifier = open_classifier(bundle)
         self._log.event("bundle_loaded", **bundle.model, knows=_knows(bundle))
         return bundle
 

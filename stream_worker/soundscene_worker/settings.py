@@ -57,6 +57,9 @@ class WorkerSettings(BaseModel):
     bundle: Path | None = Field(
         default=None, description="folder of the networks; without it the demo bundle in the package"
     )
+    bundle_check_seconds: float = Field(
+        default=10.0, ge=0, description="time between two looks for a new bundle in its folder (s); 0: only at SIGHUP"
+    )
     hold_back_seconds: float = Field(
         default=10.0,
         ge=0,

@@ -10,6 +10,7 @@ import pytest
 
 from soundscene.bundle import FORMAT_VERSION, Bundle, load_bundle, write_bundle
 from soundscene.errors import BundleError
+from soundscene.settings import NETWORK_NAMES
 
 Edit = Callable[[dict[str, Any]], object]
 
@@ -66,7 +67,7 @@ def test_the_hash_changes_with_anything_that_changes_a_verdict(tiny_bundle: Bund
 @pytest.mark.parametrize(
     ("edit", "message"),
     [
-        (lambda m: m.update(format_version=2), "format version 2"),
+        (lambda m: m.update(format_version=1), "format version 1"),
         (lambda m: m.pop("labels"), "missing"),
         (lambda m: m.update(mood="good"), "unknown"),
         (lambda m: m.update(name="../evil"), "name must be"),
@@ -74,7 +75,12 @@ def test_the_hash_changes_with_anything_that_changes_a_verdict(tiny_bundle: Bund
         (lambda m: m.update(calibration={}), "calibration"),
         (lambda m: m.update(metrics=[]), "metrics must be a JSON object"),
         (lambda m: m.update(labels=["bus", "bus", "park", "tram"]), "labels must be"),
-        (lambda m: m.update(labels=["bus", "park", "tram"]), "output of shape"),
+        (lambda m: m.update(labels=["bus", "park", "tram"]), "self_test of 'mel' must be 3 scores"),
+        (
+            lambda m: m.update(labels=["bus", "park", "tram"], self_test={n: [0.5, 0.5, 0] for n in NETWORK_NAMES}),
+            "output of shape",
+        ),
+        (lambda m: m["self_test"].update(mel=[0.5, 0.5, 0.5, 2.0]), "self_test of 'mel'"),
         (lambda m: m["front_end"].update(patch_frames=64), "input of shape"),
         (lambda m: m["front_end"].update(hop_size_samples=-1), "hop_size_samples"),
         (lambda m: m["front_end"].update(hop_size_samples="many"), "must be of type int"),
@@ -171,4 +177,4 @@ def test_writing_replaces_a_bundle_but_nothing_else(
 
 def test_the_format_version_is_pinned() -> None:
     """Raising it is a decision: bundles in the field stop loading."""
-    assert FORMAT_VERSION == 1
+    assert FORMAT_VERSION == 2

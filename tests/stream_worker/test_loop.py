@@ -3,157 +3,28 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
+from datetime import timedelta
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
-from prometheus_client import CollectorRegistry
 
-from soundscene.bundle import Bundle
 from soundscene.classifier import SceneClassifier
-from soundscene.synthesis import SCENE_NAMES, synthesise
 from soundscene.windows import WindowGrid
 from soundscene_worker.broker.memory import MemoryCluster, MemoryConsumer
 from soundscene_worker.broker.protocol import Commit
-from soundscene_worker.logs import EventLog
-from soundscene_worker.loop import LoopSettings, Worker
-from soundscene_worker.messages.chunk import ChunkHeader, ChunkLimits, encode_chunk
-from soundscene_worker.messages.dead_letter import DeadLetterOffice, DeadLetterPolicy
-from soundscene_worker.messages.prediction import ScenePrediction, decode_prediction
-from soundscene_worker.metrics import WorkerMetrics
-from soundscene_worker.scoring import SceneScorer
-from soundscene_worker.streams.policy import StreamPolicy
-
-EPOCH = datetime(2026, 5, 1, tzinfo=UTC)
-CHUNKS, PREDICTIONS, DEAD_LETTERS = "audio.chunks", "scene.predictions", "audio.dead-letters"
-SECONDS = 14
-
-
-@dataclass(frozen=True)
-class Sensor:
-    device: str
-    rate_hz: int
-    samples: NDArray[np.float32]
-
-    def header(self, first: int, count: int) -> ChunkHeader:
-        return ChunkHeader(
-            device=self.device,
-            session="s1",
-            sequence=first,
-            first_sample=first,
-            sample_count=count,
-            sample_rate_hz=self.rate_hz,
-            channels=1,
-            encoding="pcm_f32le",
-            capture_time=EPOCH + timedelta(seconds=first / self.rate_hz),
-        )
-
-
-@pytest.fixture(scope="session")
-def sensors() -> list[Sensor]:
-    rates = {"a": 44_100, "b": 44_100, "c": 48_000}
-    return [
-        Sensor(device, rate, synthesise(SCENE_NAMES[i], SECONDS, rate, np.random.default_rng(i)))
-        for i, (device, rate) in enumerate(rates.items())
-    ]
-
-
-@pytest.fixture(scope="session")
-def classifier(tiny_bundle: Bundle) -> SceneClassifier:
-    return SceneClassifier(tiny_bundle)
-
-
-@pytest.fixture
-def cluster(sensors: list[Sensor]) -> Iterator[MemoryCluster]:
-    """A log that holds the sound of all sensors, in chunks of a second, interleaved."""
-    with MemoryCluster() as cluster:
-        cluster.admin().ensure_topics({CHUNKS: 2, PREDICTIONS: 1, DEAD_LETTERS: 1})
-        producer = cluster.producer()
-        for second in range(SECONDS):
-            for sensor in sensors:
-                first = second * sensor.rate_hz
-                header = sensor.header(first, sensor.rate_hz)
-                record = encode_chunk(header, sensor.samples[first : first + sensor.rate_hz])
-                producer.send(CHUNKS, *record, timestamp_ms=1000 * second)
-        yield cluster
-
-
-@dataclass
-class Start:
-    """Starts another worker of the group each time it is called."""
-
-    cluster: MemoryCluster
-    classifier: SceneClassifier
-    registry: CollectorRegistry = field(default_factory=CollectorRegistry)
-
-    def __call__(self) -> Worker:
-        bundle = self.classifier.bundle
-        policy = StreamPolicy(bundle.front_end, bundle.fusion.smoothing_windows)
-        settings = LoopSettings(
-            PREDICTIONS,
-            DEAD_LETTERS,
-            ChunkLimits(),
-            policy,
-            poll_seconds=0.0,
-            poll_records=5,
-            commit_interval_seconds=0.0,
-        )
-        self.registry = CollectorRegistry()
-        return Worker(
-            settings=settings,
-            consumer=self.cluster.consumer("g", [CHUNKS]),
-            producer=self.cluster.producer(),
-            scorer=SceneScorer(self.classifier),
-            dead_letters=DeadLetterOffice(DeadLetterPolicy()),
-            metrics=WorkerMetrics(self.registry, bundle),
-            log=EventLog(),
-        )
-
-    def value(self, metric: str, **labels: str) -> float:
-        """Return a metric of the worker started last."""
-        found = self.registry.get_sample_value(metric, labels)
-        assert found is not None
-        return found
-
-
-@pytest.fixture
-def start(cluster: MemoryCluster, classifier: SceneClassifier) -> Start:
-    return Start(cluster, classifier)
-
-
-def published(cluster: MemoryCluster) -> list[ScenePrediction]:
-    return [decode_prediction(record.value or b"") for record in cluster.read_to_end(PREDICTIONS)]
-
-
-def without_latency(prediction: ScenePrediction) -> ScenePrediction:
-    rounded = {label: round(score, 5) for label, score in prediction.scores.items()}
-    return replace(
-        prediction,
-        latency_seconds={},
-        scores=rounded,
-        score=round(prediction.score, 5),
-        smoothed_score=round(prediction.smoothed_score, 5),
-        level_dbfs=round(prediction.level_dbfs, 4),
-    )
-
-
-def run_to_the_end(worker: Worker, turns: int = 40) -> None:
-    for _ in range(turns):
-        worker.turn()
-
-
-@pytest.fixture
-def undisturbed(cluster: MemoryCluster, start: Start) -> set[str]:
-    """The predictions of a run without faults, as text; their topic is empty again."""
-    run_to_the_end(start())
-    results = {str(without_latency(p)) for p in published(cluster)}
-    fresh = cluster.topics[PREDICTIONS][0]
-    fresh.records.clear()
-    cluster.groups.clear()
-    return results
+from soundscene_worker.messages.chunk import encode_chunk
+from tests.stream_worker.loop_stage import (
+    CHUNKS,
+    DEAD_LETTERS,
+    EPOCH,
+    SECONDS,
+    Sensor,
+    Start,
+    published,
+    run_to_the_end,
+    without_latency,
+)
 
 
 def test_live_equals_offline(

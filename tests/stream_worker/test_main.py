@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,7 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from soundscene.bundle import Bundle, write_bundle
 from soundscene_worker.__main__ import EXIT_BROKER, EXIT_SETTINGS, main
+from tests.conftest import make_tiny_manifest, read_tiny_networks
 
 CreateTopics = Callable[..., list[str]]
 
@@ -73,6 +76,32 @@ def test_a_signal_ends_it_in_order(kafka_bootstrap: str, create_topics: CreateTo
             if events[-1] == "partition_assigned":
                 worker.send_signal(number)
         assert worker.wait(60) == 0
+    assert events[-2:] == ["worker_stopping", "worker_stopped"]
+
+
+@pytest.mark.integration
+def test_hangup_changes_the_bundle(
+    kafka_bootstrap: str, create_topics: CreateTopics, tiny_bundle: Bundle, tmp_path: Path
+) -> None:
+    """On SIGHUP the worker looks for a new bundle, changes to it on the real broker, and goes on."""
+    chunks, predictions, letters = create_topics("chunks", "predictions", "letters")
+    folder = shutil.copytree(tiny_bundle.directory, tmp_path / "served")
+    words = ["--bootstrap-servers", kafka_bootstrap, "--group-id", chunks, "--chunks-topic", chunks]
+    words += ["--predictions-topic", predictions, "--dead-letters-topic", letters, "--http-port", "0"]
+    command = [sys.executable, "-m", "soundscene_worker", *words, "--bundle", str(folder)]
+    environment = os.environ | {"SOUNDSCENE_WORKER_LOG_FORMAT": "json", "SOUNDSCENE_WORKER_BUNDLE_CHECK_SECONDS": "0"}
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as worker:
+        assert worker.stderr is not None
+        events = []
+        for line in worker.stderr:
+            events.append(json.loads(line)["event"])
+            if events[-1] == "partition_assigned" and "bundle_changed" not in events:
+                write_bundle(folder, {**make_tiny_manifest(), "version": "2"}, read_tiny_networks())
+                worker.send_signal(signal.SIGHUP)
+            elif events[-1] == "partition_assigned":
+                worker.send_signal(signal.SIGTERM)
+        assert worker.wait(60) == 0
+    assert events[events.index("bundle_changed") :].count("partition_assigned") >= 1
     assert events[-2:] == ["worker_stopping", "worker_stopped"]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,12 +15,14 @@ from urllib.request import urlopen
 
 import pytest
 
+from soundscene.bundle import Bundle, write_bundle
 from soundscene.errors import BundleError, SettingsError
 from soundscene_worker.broker.errors import TopicMissing
 from soundscene_worker.broker.memory import MemoryCluster
 from soundscene_worker.logs import EventLog
 from soundscene_worker.service import WorkerService
 from soundscene_worker.settings import WorkerSettings
+from tests.conftest import make_tiny_manifest, read_tiny_networks
 
 PATIENCE_SECONDS = 30.0
 SETTINGS = WorkerSettings(http_port=0, poll_seconds=0.02)
@@ -33,8 +36,8 @@ def cluster() -> Iterator[MemoryCluster]:
 
 
 @contextmanager
-def running(cluster: MemoryCluster, log: EventLog) -> Iterator[WorkerService]:
-    with WorkerService(SETTINGS, cluster, log) as service:
+def running(cluster: MemoryCluster, log: EventLog, settings: WorkerSettings = SETTINGS) -> Iterator[WorkerService]:
+    with WorkerService(settings, cluster, log) as service:
         thread = threading.Thread(target=service.run)
         thread.start()
         try:
@@ -118,3 +121,25 @@ def test_a_bundle_or_address_that_cannot_be_used_stops_the_start(cluster: Memory
         WorkerService(SETTINGS.model_copy(update={"bundle": tmp_path}), cluster, log)
     with pytest.raises(SettingsError, match="cannot listen"):
         WorkerService(SETTINGS.model_copy(update={"http_host": "192.0.2.1"}), cluster, log)
+
+
+def test_a_new_bundle_takes_over_while_the_worker_runs(
+    cluster: MemoryCluster, tiny_bundle: Bundle, tmp_path: Path
+) -> None:
+    """Asked to look, a running worker changes to the bundle it finds, and stays with it when the next is broken."""
+    folder = shutil.copytree(tiny_bundle.directory, tmp_path / "served")
+    lines = io.StringIO()
+    settings = SETTINGS.model_copy(update={"bundle": folder, "bundle_check_seconds": 0.0})
+    with running(cluster, EventLog(lines, format="json"), settings) as service:
+        fresh = write_bundle(folder, {**make_tiny_manifest(), "version": "2"}, read_tiny_networks())
+        service.reload()
+        wait_for(lambda: '"event": "bundle_changed"' in lines.getvalue())
+        (folder / "cqt.tflite").unlink()
+        service.reload()
+        wait_for(lambda: '"event": "bundle_refused"' in lines.getvalue())
+        with urlopen(f"{service.url}/metrics") as response:
+            metrics = response.read().decode()
+    assert f'soundscene_bundle_info{{hash="{fresh.hash}",name="tiny",version="2"}} 1.0' in metrics
+    assert metrics.count("soundscene_bundle_info{") == 1
+    for outcome in ("loaded", "refused"):
+        assert f'soundscene_bundle_reloads_total{{outcome="{outcome}"}} 1.0' in metrics

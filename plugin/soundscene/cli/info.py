@@ -31,6 +31,9 @@ def add_parser(commands: Any) -> None:
     )
     parser.add_argument("bundle", nargs="?", type=Path, metavar="BUNDLE", help="its folder (default: the demo bundle)")
     parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument(
+        "--check", action="store_true", help="also score a known sound and compare with what the bundle's maker got"
+    )
     parser.set_defaults(run=run)
 
 
@@ -38,9 +41,19 @@ def run(options: argparse.Namespace) -> int:
     """Print the bundle; return 0."""
     from soundscene.bundle import load_bundle  # --help must not load LiteRT
 
-    facts = bundle_to_dict(load_bundle(options.bundle))
+    bundle = load_bundle(options.bundle)
+    facts = bundle_to_dict(bundle)
+    if options.check:
+        facts["self_test"] = {"passed": True, "largest_difference": _checked(bundle)}
     print(json.dumps(facts, indent=2, ensure_ascii=False) if options.json else bundle_to_text(facts))
     return 0
+
+
+def _checked(bundle: Bundle) -> float:
+    from soundscene.classifier import SceneClassifier
+    from soundscene.known_sound import require_known_scores
+
+    return require_known_scores(SceneClassifier(bundle))
 
 
 def bundle_to_dict(bundle: Bundle) -> dict[str, Any]:
@@ -92,6 +105,9 @@ def bundle_to_text(facts: Mapping[str, Any]) -> str:
     ]
     for section in ("front_end", "fusion", "provenance", "metrics"):
         lines += ["", section.replace("_", " "), *_tree_lines(facts[section], "  ")]
+    if "self_test" in facts:
+        difference = facts["self_test"]["largest_difference"]
+        lines += ["", f"self test passed: scores of the known sound differ by {difference:.1e} from the stored ones"]
     lines += ["", "files"]
     lines += [
         f"  {name:<32} {file['bytes']:>9,} bytes  sha256 {file['sha256']}" for name, file in facts["files"].items()
