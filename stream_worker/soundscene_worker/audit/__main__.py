@@ -10,9 +10,9 @@ from pathlib import Path
 
 from soundscene.errors import SettingsError
 from soundscene_worker.audit.auditor import Auditor
-from soundscene_worker.audit.expectation import Rules
 from soundscene_worker.audit.geometry import Geometry
 from soundscene_worker.audit.report import print_verdict
+from soundscene_worker.audit.rules import Rules
 from soundscene_worker.audit.verdict import Verdict
 from soundscene_worker.command_line import (
     Connect,
@@ -22,6 +22,7 @@ from soundscene_worker.command_line import (
     run_command,
 )
 from soundscene_worker.messages.limits import ChunkLimits
+from soundscene_worker.messages.times import TimeFormatError, parse_time
 
 __all__ = ["EXIT_LOSS", "main"]
 
@@ -49,10 +50,27 @@ def _run(options: argparse.Namespace, connect: Connect) -> int:
     if options.wait_seconds < 0:
         raise SettingsError(f"expected --wait-seconds to be 0 or more, got {options.wait_seconds:g}")
     limits = ChunkLimits(options.max_chunk_bytes, options.max_chunk_seconds)
-    rules = Rules(options.hold_back_seconds, options.idle_seconds, options.sessions_per_device, limits)
+    rules = Rules(
+        options.hold_back_seconds,
+        options.idle_seconds,
+        options.sessions_per_device,
+        limits,
+        options.devices_per_partition,
+        options.device_bytes,
+    )
     geometry = Geometry.of_bundle(options.bundle)
     with connect(read_connection(options, "soundscene-audit")) as cluster:
-        auditor = Auditor(cluster, options.chunks_topic, options.predictions_topic, geometry, rules, options.model)
+        auditor = Auditor(
+            cluster,
+            options.chunks_topic,
+            options.predictions_topic,
+            geometry,
+            rules,
+            options.model,
+            options.dead_letters_topic,
+            options.since,
+            options.until,
+        )
         verdict = auditor.audit(options.wait_seconds)
     _print(verdict, options.json)
     total = verdict.total
@@ -70,6 +88,13 @@ def _print(verdict: Verdict, as_json: bool) -> None:
     print_verdict(verdict, Console(soft_wrap=False))
 
 
+def _milliseconds(text: str) -> int:
+    try:
+        return round(1000 * parse_time(text).timestamp())
+    except TimeFormatError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
 def _parser() -> argparse.ArgumentParser:
     rules = Rules()
     parser = argparse.ArgumentParser(
@@ -85,7 +110,15 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--bundle", type=Path, metavar="DIR", help="the worker's bundle (default: the one in the package)"
     )
-    parser.add_argument("--model", metavar="HASH", help="look only at predictions of the bundle with this hash")
+    parser.add_argument(
+        "--dead-letters-topic", default="audio.dead-letters", metavar="TOPIC", help="default: %(default)s"
+    )
+    parser.add_argument(
+        "--model", metavar="HASH|NAME@VERSION", help="each window must have been published by this bundle"
+    )
+    for name, what in (("--since", "from"), ("--until", "before")):
+        help_text = f"judge windows completed by chunks written {what} this time, as 2026-05-01T12:00:00Z"
+        parser.add_argument(name, type=_milliseconds, metavar="TIME", help=help_text)
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
     parser.add_argument(
         "--wait-seconds",
@@ -104,6 +137,8 @@ def _parser() -> argparse.ArgumentParser:
         ("--hold-back-seconds", float, rules.hold_back_seconds, "how late a chunk may be"),
         ("--idle-seconds", float, rules.idle_seconds, "after how much silence in the log a session is over"),
         ("--sessions-per-device", int, rules.sessions_per_device, "sessions of a device open at a time"),
+        ("--devices-per-partition", int, rules.devices_per_partition, "devices of a partition with open sessions"),
+        ("--device-bytes", int, rules.device_bytes, "memory of a device beyond which its sessions are closed"),
         ("--max-chunk-bytes", int, rules.limits.max_bytes, "largest payload taken"),
         ("--max-chunk-seconds", float, rules.limits.max_seconds, "longest chunk taken"),
     ):
