@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
+import threading
 from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
 
 from soundscene.errors import SettingsError
 from soundscene_worker.audit.auditor import Auditor
+from soundscene_worker.audit.follow import Watch
 from soundscene_worker.audit.geometry import Geometry
 from soundscene_worker.audit.report import print_verdict
 from soundscene_worker.audit.rules import Rules
@@ -21,6 +25,7 @@ from soundscene_worker.command_line import (
     read_connection,
     run_command,
 )
+from soundscene_worker.health import About, Checks, HealthServer
 from soundscene_worker.messages.limits import ChunkLimits
 from soundscene_worker.messages.times import TimeFormatError, parse_time
 
@@ -71,7 +76,7 @@ def _run(options: argparse.Namespace, connect: Connect) -> int:
             options.since,
             options.until,
         )
-        verdict = auditor.audit(options.wait_seconds)
+        verdict = _watch(auditor, options) if options.follow else auditor.audit(options.wait_seconds)
     _print(verdict, options.json)
     total = verdict.total
     is_good = verdict.is_good or (options.allow_unexpected and not (total.missing or total.differing))
@@ -86,6 +91,19 @@ def _print(verdict: Verdict, as_json: bool) -> None:
     from rich.console import Console
 
     print_verdict(verdict, Console(soft_wrap=False))
+
+
+def _watch(auditor: Auditor, options: argparse.Namespace) -> Verdict:
+    """Watch until SIGINT or SIGTERM; the metrics are served all the while."""
+    stopping = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stopping.set())
+    watch = Watch(auditor, options.grace_seconds)
+    checks = Checks(live={}, ready={"broker": lambda: bool(watch.metrics.values.get("audit_broker_reachable"))})
+    about = About(version("soundscene"), "auditor")
+    with HealthServer(options.http_host, options.http_port, watch.metrics.registry(), checks, about) as server:
+        print(f"soundscene-audit: metrics at {server.url}/metrics", file=sys.stderr)
+        return watch.run(lambda: stopping.wait(options.look_seconds))
 
 
 def _milliseconds(text: str) -> int:
@@ -132,6 +150,7 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="predictions without their sound are no failure: for a log whose oldest chunks are deleted already",
     )
+    _add_follow_options(parser)
     group = parser.add_argument_group("the worker's rules")
     for name, kind, default, text in (
         ("--hold-back-seconds", float, rules.hold_back_seconds, "how late a chunk may be"),
@@ -145,6 +164,18 @@ def _parser() -> argparse.ArgumentParser:
         group.add_argument(name, type=kind, default=default, metavar="N", help=f"{text} (default: {default})")
     add_connection_options(parser)
     return parser
+
+
+def _add_follow_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("watching")
+    group.add_argument("--follow", action="store_true", help="compare until stopped, and serve the outcome as metrics")
+    for name, default, text in (
+        ("--grace-seconds", 60.0, "how long a prediction may take before it counts as missing"),
+        ("--look-seconds", 5.0, "pause between two looks"),
+    ):
+        group.add_argument(name, type=float, default=default, metavar="N", help=f"{text} (default: {default:g})")
+    group.add_argument("--http-host", default="127.0.0.1", metavar="HOST", help="default: %(default)s")
+    group.add_argument("--http-port", type=int, default=9465, metavar="PORT", help="default: %(default)s")
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -73,14 +74,13 @@ class Auditor:
         with Reading(self) as reading:
             reading.read_chunks()
             reading.read_predictions()
-            while (verdict := reading.verdict()).total.missing and monotonic() < deadline:
+            while reading.verdict().total.missing and monotonic() < deadline:
                 sleep(_PAUSE_SECONDS)
                 reading.read_predictions()
             reading.read_letters()
             reading.read_later_chunks()  # perhaps of predictions made meanwhile
             reading.finish()
-            verdict = reading.verdict()
-        return verdict
+            return reading.verdict()
 
 
 class Reading:
@@ -155,11 +155,18 @@ class Reading:
         """Give up what is still open: nothing more will be read."""
         self.ledger.find(self.chunks.finish())
 
-    def verdict(self) -> Verdict:
-        """Judge what has been read."""
+    def verdict(self, seen_until: float = math.inf) -> Verdict:
+        """Judge what has been read; windows read later than that are not missing yet."""
         a = self.auditor
         is_whole = a.since_ms is None and a.until_ms is None
-        return judge(self.ledger, self.chunks.counts, self.foreign, self._model(), is_whole)
+        return judge(
+            self.ledger,
+            self.chunks.counts,
+            foreign=self.foreign,
+            model=self._model(),
+            is_whole=is_whole,
+            seen_until=seen_until,
+        )
 
     def _model(self) -> str | None:
         wanted = self.auditor.model
@@ -173,5 +180,7 @@ class Reading:
     def _read(self, topic: str, since_ms: int | None, until_ms: int | None) -> Iterator[Record]:
         spans = self.auditor.cluster.spans(topic, since_ms, until_ms)
         unread = {p: range(self._at.get(p, span.start), span.stop) for p, span in spans.items()}
+        for record in self.auditor.cluster.read(unread):
+            yield record
+            self._at[record.topic_partition] = record.offset + 1
         self._at.update((p, max(span.start, span.stop)) for p, span in unread.items())
-        return self.auditor.cluster.read(unread)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import sqlite3
 import struct
 from collections.abc import Iterable, Iterator
@@ -70,8 +71,8 @@ class Ledger:
         for excuse in found.excuses:
             execute("INSERT INTO excuse VALUES (?, ?, ?, ?, ?, ?)", (self._run(excuse.run), *excuse.span, *excuse[2:]))
         for absence in found.absences if is_judged else ():
-            values = (self._run(absence.run), *absence[1:3], *absence.hole, absence.skipped)
-            execute("INSERT INTO absence VALUES (?, ?, ?, ?, ?, ?)", values)
+            hole = (self._run(absence.run), *absence[1:3], *absence.hole, absence.skipped)
+            execute("INSERT INTO absence VALUES (?, ?, ?, ?, ?, ?)", hole)
 
     def publish(self, prediction: ScenePrediction) -> None:
         """Put in a prediction, or compare it with the first of its id."""
@@ -131,13 +132,20 @@ class Ledger:
         )
         return self.database.execute(query, (run, first, end)).fetchall()
 
-    def missing(self, model: str | None, limit: int) -> list[ExpectedWindow]:
+    def awaited(self, since_seconds: float) -> tuple[int, float | None]:
+        """Return how many windows seen since then are not published yet, and when the oldest of them was seen."""
+        query = f"SELECT COUNT(*), MIN(seen) FROM window WHERE judged AND seen > ? AND NOT EXISTS ({PUBLISHED})"
+        count, oldest = self.database.execute(query, (since_seconds, None, None)).fetchone()
+        return count, oldest
+
+    def missing(self, model: str | None, limit: int, seen_until: float = math.inf) -> list[ExpectedWindow]:
         """Return the first windows that nobody published."""
         query = (
             "SELECT device, session, run.rate, window.first_sample FROM window JOIN run ON run.id = run "
-            f"WHERE judged AND NOT EXISTS ({PUBLISHED}) ORDER BY device, session, run.rate, window.first_sample LIMIT ?"
+            f"WHERE judged AND seen <= ? AND NOT EXISTS ({PUBLISHED}) "
+            "ORDER BY device, session, run.rate, window.first_sample LIMIT ?"
         )
-        rows = self.database.execute(query, (model, model, limit))
+        rows = self.database.execute(query, (seen_until, model, model, limit))
         return [ExpectedWindow(Run(*run), first) for *run, first in rows]
 
     def _run(self, run: Run) -> int:

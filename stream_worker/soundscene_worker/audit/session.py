@@ -77,6 +77,7 @@ class OpenSession:
     """Lowest window of which it is not known yet whether it becomes complete."""
     held_bytes: int = 0
     _first_heard: int | None = None
+    _before_hole: int | None = None
     _complete: set[int] = field(default_factory=set)
     _records: list[_Heard] = field(default_factory=list)
     _pieces: list[Span] = field(default_factory=list)
@@ -96,7 +97,7 @@ class OpenSession:
         return self.heard.end is not None and chunk.first_sample < self.end - self.hold_back_samples
 
     def hear(self, chunk: ChunkHeader) -> tuple[int, list[int], list[Absence]]:
-        """Take a chunk that is not late: number of new samples, windows it completes, and windows that never will be."""
+        """Take a chunk that is not late: new samples, windows it completes, windows that never will be."""
         span = chunk.first_sample, chunk.end_sample
         novel = self.heard.holes(*span)
         if not novel:
@@ -148,8 +149,10 @@ class OpenSession:
 
     def _skipped(self, hole: Span) -> int:
         before = [heard.sequence for heard in self._records if heard.end == hole[0]]
+        if before:
+            self._before_hole = max(before)  # a long hole is given up piece by piece
         after = [heard.sequence for heard in self._records if heard.first <= hole[1] < heard.end]
-        return max(0, min(after) - max(before) - 1) if before and after else 0
+        return 0 if self._before_hole is None or not after else max(0, min(after) - self._before_hole - 1)
 
     def _forget(self, horizon: int) -> None:
         """Let go of what no undecided window needs; what the worker would still hold is counted."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
@@ -106,7 +107,8 @@ class Verdict:
 
 
 _WINDOWS: Final = f"""
-SELECT device, COUNT(*), SUM(EXISTS ({PUBLISHED})) FROM window JOIN run ON run.id = run WHERE judged GROUP BY device
+SELECT device, COUNT(*), SUM(EXISTS ({PUBLISHED})) FROM window JOIN run ON run.id = run
+WHERE judged AND (seen <= ? OR EXISTS ({PUBLISHED})) GROUP BY device
 """
 _CLAIMED: Final = """
 SELECT run.device, window.id, repeated, differing OR prediction.device <> run.device
@@ -128,10 +130,12 @@ GROUP BY prediction.device
 def judge(
     ledger: Ledger,
     chunks: Mapping[str, ChunkCounts],
+    *,
     foreign: int = 0,
     model: str | None = None,
     is_whole: bool = True,
     listed: int = 1_000,
+    seen_until: float = math.inf,
 ) -> Verdict:
     """Compare what must exist with what does.
 
@@ -152,6 +156,8 @@ def judge(
         hole in the sound is known.
     listed : int >= 0
         Most missing windows listed.
+    seen_until : float
+        A window whose last chunk was read later is not missing yet.
     """
     ledger.claim()
     geometry = ledger.geometry
@@ -163,7 +169,7 @@ def judge(
         "rate": geometry.sample_rate_hz,
     }
     devices: defaultdict[str, DeviceVerdict] = defaultdict(DeviceVerdict)
-    for device, expected, published in ledger.database.execute(_WINDOWS, (model, model)):
+    for device, expected, published in ledger.database.execute(_WINDOWS, (model, model, seen_until, model, model)):
         devices[device] = DeviceVerdict(expected, published, expected - published)
     claimed = f"SELECT device, SUM(repeated), SUM(bad) FROM ({_grouped()}) GROUP BY device"
     for device, repeated, differing in ledger.database.execute(claimed, names):
@@ -175,7 +181,7 @@ def judge(
         chunks=dict(chunks),
         models={seen.hash: f"{seen.name} {seen.version}" for seen in ledger.models()},
         foreign=foreign,
-        missing_windows=tuple(ledger.missing(model, listed)),
+        missing_windows=tuple(ledger.missing(model, listed, seen_until)),
         untold=explain(ledger),
     )
 

@@ -67,7 +67,7 @@ def logs(draw: st.DrawFn) -> list[Record]:
     return records
 
 
-LIMITS = st.builds(
+LIMITS: st.SearchStrategy[dict[str, Any]] = st.builds(
     dict,
     hold_back_seconds=st.sampled_from([0.0, 0.05, 0.3]),
     idle_seconds=st.sampled_from([0.05, 0.2, 2.0]),
@@ -80,7 +80,7 @@ LIMITS = st.builds(
 @settings(max_examples=200, deadline=None)
 @given(logs(), LIMITS)
 def test_the_auditor_expects_what_the_worker_publishes(records: list[Record], limits: dict[str, Any]) -> None:
-    """Two implementations that share no code come to the same windows, record by record, for every log and all rules."""
+    """Two implementations without common code come to the same windows, record by record, for any log and rules."""
     state = PartitionState(StreamPolicy(FRONT_END, SMOOTHING, **limits), CommitPoint(0, 0, None))
     audit = ChunkAudit(GEOMETRY, Rules(**limits))
     expected, published = set[tuple[Run, int]](), set[tuple[Run, int]]()
