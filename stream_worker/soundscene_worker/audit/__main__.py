@@ -37,7 +37,8 @@ EXIT_LOSS = 1
 _EPILOG = """\
 exit codes:
   0  every window that must exist was published, and nothing differs
-  1  a window is missing, predictions of one window differ, or one exists whose sound is not in the log
+  1  the worker lost a window, predictions of one differ, or one exists whose sound is not in the log;
+     windows whose sound was lost before are explained, and are no failure
   2  an option, the bundle or the broker cannot be used
 
 The auditor shares no code with the worker that decides about windows. What it needs to know besides the two topics
@@ -54,6 +55,8 @@ def main(arguments: Sequence[str] | None = None, connect: Connect = connect_kafk
 def _run(options: argparse.Namespace, connect: Connect) -> int:
     if options.wait_seconds < 0:
         raise SettingsError(f"expected --wait-seconds to be 0 or more, got {options.wait_seconds:g}")
+    if options.grace_seconds < 0 or options.look_seconds <= 0:
+        raise SettingsError("expected --grace-seconds to be 0 or more and --look-seconds above 0")
     limits = ChunkLimits(options.max_chunk_bytes, options.max_chunk_seconds)
     rules = Rules(
         options.hold_back_seconds,
