@@ -108,7 +108,14 @@ class Demo:
             self.stage.stop(name)
         self._say("Everything is stopped. The auditor has seen nothing but the two topics:\n")
         chunks, predictions = self.topics.chunks, self.topics.predictions
-        names = ("--chunks-topic", chunks, "--predictions-topic", predictions)
+        names = (
+            "--chunks-topic",
+            chunks,
+            "--predictions-topic",
+            predictions,
+            "--dead-letters-topic",
+            self.topics.dead_letters,
+        )
         return self.stage.run("soundscene_worker.audit", *names)
 
     def _say(self, text: str) -> None:

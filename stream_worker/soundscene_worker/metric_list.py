@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal
 
-__all__ = ["DEVICE_METRICS", "METRICS", "OTHER_DEVICES", "Definition", "markdown"]
+__all__ = ["AUDIT_METRICS", "DEVICE_METRICS", "METRICS", "OTHER_DEVICES", "Definition", "markdown"]
 
 PREFIX: Final = "soundscene_"
 OTHER_DEVICES: Final = "_other"
@@ -197,12 +197,35 @@ Rules: base units, `_total` for counters, points in time instead of ages. Label 
 no frozen value is left. One device is {{series}} series with ten scenes: 500 devices are about {{thousands}} thousand.
 """
 
+AUDIT_METRICS: Final = (
+    Definition("audit_broker_reachable", "gauge", "", (), "1 when the last look reached a broker."),
+    Definition("audit_last_look_timestamp_seconds", "gauge", "seconds", (), "When the topics were last compared."),
+    Definition("audit_windows_expected", "gauge", "windows", (), "Windows that must exist by now."),
+    Definition("audit_windows_published", "gauge", "windows", (), "Of these, windows with a prediction."),
+    Definition(
+        "audit_windows_missing",
+        "gauge",
+        "windows",
+        ("cause",),
+        "Windows without a prediction: `worker` lost them; every other cause says why their sound cannot be had.",
+    ),
+    Definition("audit_windows_differing", "gauge", "windows", (), "Windows whose predictions contradict each other."),
+    Definition(
+        "audit_windows_awaited", "gauge", "windows", (), "Windows without a prediction, within the grace period."
+    ),
+    Definition("audit_awaited_seconds", "gauge", "seconds", (), "How long the oldest of these has been awaited."),
+)
+
 
 def markdown() -> str:
     """Return the page that lists all metrics."""
     per_device = sum(_series(definition, 10) for definition in DEVICE_METRICS)
     introduction = _INTRODUCTION.format(series=per_device, thousands=round(per_device * 500 / 1000))
-    tables = (_table("The worker", METRICS), _table("Each device", DEVICE_METRICS))
+    tables = (
+        _table("The worker", METRICS),
+        _table("Each device", DEVICE_METRICS),
+        _table("The auditor (`soundscene-audit --follow`)", AUDIT_METRICS),
+    )
     return "\n".join((introduction, *tables))
 
 

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
+import threading
 from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
 
 from soundscene.errors import SettingsError
 from soundscene_worker.audit.auditor import Auditor
-from soundscene_worker.audit.expectation import Rules
+from soundscene_worker.audit.follow import Watch
 from soundscene_worker.audit.geometry import Geometry
 from soundscene_worker.audit.report import print_verdict
+from soundscene_worker.audit.rules import Rules
 from soundscene_worker.audit.verdict import Verdict
 from soundscene_worker.command_line import (
     Connect,
@@ -21,7 +25,9 @@ from soundscene_worker.command_line import (
     read_connection,
     run_command,
 )
+from soundscene_worker.health import About, Checks, HealthServer
 from soundscene_worker.messages.limits import ChunkLimits
+from soundscene_worker.messages.times import TimeFormatError, parse_time
 
 __all__ = ["EXIT_LOSS", "main"]
 
@@ -31,7 +37,8 @@ EXIT_LOSS = 1
 _EPILOG = """\
 exit codes:
   0  every window that must exist was published, and nothing differs
-  1  a window is missing, predictions of one window differ, or one exists whose sound is not in the log
+  1  the worker lost a window, predictions of one differ, or one exists whose sound is not in the log;
+     windows whose sound was lost before are explained, and are no failure
   2  an option, the bundle or the broker cannot be used
 
 The auditor shares no code with the worker that decides about windows. What it needs to know besides the two topics
@@ -48,12 +55,31 @@ def main(arguments: Sequence[str] | None = None, connect: Connect = connect_kafk
 def _run(options: argparse.Namespace, connect: Connect) -> int:
     if options.wait_seconds < 0:
         raise SettingsError(f"expected --wait-seconds to be 0 or more, got {options.wait_seconds:g}")
+    if options.grace_seconds < 0 or options.look_seconds <= 0:
+        raise SettingsError("expected --grace-seconds to be 0 or more and --look-seconds above 0")
     limits = ChunkLimits(options.max_chunk_bytes, options.max_chunk_seconds)
-    rules = Rules(options.hold_back_seconds, options.idle_seconds, options.sessions_per_device, limits)
+    rules = Rules(
+        options.hold_back_seconds,
+        options.idle_seconds,
+        options.sessions_per_device,
+        limits,
+        options.devices_per_partition,
+        options.device_bytes,
+    )
     geometry = Geometry.of_bundle(options.bundle)
     with connect(read_connection(options, "soundscene-audit")) as cluster:
-        auditor = Auditor(cluster, options.chunks_topic, options.predictions_topic, geometry, rules, options.model)
-        verdict = auditor.audit(options.wait_seconds)
+        auditor = Auditor(
+            cluster,
+            options.chunks_topic,
+            options.predictions_topic,
+            geometry,
+            rules,
+            options.model,
+            options.dead_letters_topic,
+            options.since,
+            options.until,
+        )
+        verdict = _watch(auditor, options) if options.follow else auditor.audit(options.wait_seconds)
     _print(verdict, options.json)
     total = verdict.total
     is_good = verdict.is_good or (options.allow_unexpected and not (total.missing or total.differing))
@@ -68,6 +94,26 @@ def _print(verdict: Verdict, as_json: bool) -> None:
     from rich.console import Console
 
     print_verdict(verdict, Console(soft_wrap=False))
+
+
+def _watch(auditor: Auditor, options: argparse.Namespace) -> Verdict:
+    """Watch until SIGINT or SIGTERM; the metrics are served all the while."""
+    stopping = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stopping.set())
+    watch = Watch(auditor, options.grace_seconds)
+    checks = Checks(live={}, ready={"broker": lambda: bool(watch.metrics.values.get("audit_broker_reachable"))})
+    about = About(version("soundscene"), "auditor")
+    with HealthServer(options.http_host, options.http_port, watch.metrics.registry(), checks, about) as server:
+        print(f"soundscene-audit: metrics at {server.url}/metrics", file=sys.stderr)
+        return watch.run(lambda: stopping.wait(options.look_seconds))
+
+
+def _milliseconds(text: str) -> int:
+    try:
+        return round(1000 * parse_time(text).timestamp())
+    except TimeFormatError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -85,7 +131,15 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--bundle", type=Path, metavar="DIR", help="the worker's bundle (default: the one in the package)"
     )
-    parser.add_argument("--model", metavar="HASH", help="look only at predictions of the bundle with this hash")
+    parser.add_argument(
+        "--dead-letters-topic", default="audio.dead-letters", metavar="TOPIC", help="default: %(default)s"
+    )
+    parser.add_argument(
+        "--model", metavar="HASH|NAME@VERSION", help="each window must have been published by this bundle"
+    )
+    for name, what in (("--since", "from"), ("--until", "before")):
+        help_text = f"judge windows completed by chunks written {what} this time, as 2026-05-01T12:00:00Z"
+        parser.add_argument(name, type=_milliseconds, metavar="TIME", help=help_text)
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
     parser.add_argument(
         "--wait-seconds",
@@ -99,17 +153,32 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="predictions without their sound are no failure: for a log whose oldest chunks are deleted already",
     )
+    _add_follow_options(parser)
     group = parser.add_argument_group("the worker's rules")
     for name, kind, default, text in (
         ("--hold-back-seconds", float, rules.hold_back_seconds, "how late a chunk may be"),
         ("--idle-seconds", float, rules.idle_seconds, "after how much silence in the log a session is over"),
         ("--sessions-per-device", int, rules.sessions_per_device, "sessions of a device open at a time"),
+        ("--devices-per-partition", int, rules.devices_per_partition, "devices of a partition with open sessions"),
+        ("--device-bytes", int, rules.device_bytes, "memory of a device beyond which its sessions are closed"),
         ("--max-chunk-bytes", int, rules.limits.max_bytes, "largest payload taken"),
         ("--max-chunk-seconds", float, rules.limits.max_seconds, "longest chunk taken"),
     ):
         group.add_argument(name, type=kind, default=default, metavar="N", help=f"{text} (default: {default})")
     add_connection_options(parser)
     return parser
+
+
+def _add_follow_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("watching")
+    group.add_argument("--follow", action="store_true", help="compare until stopped, and serve the outcome as metrics")
+    for name, default, text in (
+        ("--grace-seconds", 60.0, "how long a prediction may take before it counts as missing"),
+        ("--look-seconds", 5.0, "pause between two looks"),
+    ):
+        group.add_argument(name, type=float, default=default, metavar="N", help=f"{text} (default: {default:g})")
+    group.add_argument("--http-host", default="127.0.0.1", metavar="HOST", help="default: %(default)s")
+    group.add_argument("--http-port", type=int, default=9465, metavar="PORT", help="default: %(default)s")
 
 
 if __name__ == "__main__":

@@ -1,70 +1,25 @@
-"""From the chunks topic to the windows that must have been published."""
+"""From the chunks topic to the windows that must have been published, and to those that could not be."""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterator
+import itertools
+from collections import OrderedDict, defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
-from soundscene.errors import SettingsError
 from soundscene_worker.audit.geometry import Geometry
-from soundscene_worker.audit.intervals import IntervalSet
+from soundscene_worker.audit.intervals import Span
+from soundscene_worker.audit.rules import Rules
+from soundscene_worker.audit.session import Absence, ExpectedWindow, OpenSession, Run
 from soundscene_worker.broker.protocol import Record
-from soundscene_worker.messages.chunk import AudioChunk, ChunkLimits, RejectedChunk, decode_chunk
-from soundscene_worker.messages.header_fields import parse_device
+from soundscene_worker.messages.chunk import CHUNK_TYPE, ChunkHeader, ChunkLimits, RejectedChunk, decode_chunk
+from soundscene_worker.messages.header_fields import HeaderFields, parse_device
 
-__all__ = ["ChunkAudit", "ChunkCounts", "ExpectedWindow", "Rules", "Run"]
+__all__ = ["ChunkAudit", "ChunkCounts", "Excuse", "Findings"]
 
-
-class Run(NamedTuple):
-    """What may share a window: one device, one session of it, one sample rate."""
-
-    device: str
-    session: str
-    sample_rate_hz: int
-
-
-class ExpectedWindow(NamedTuple):
-    """A window all of whose samples are in the log; `first_sample` at the bundle's rate."""
-
-    run: Run
-    first_sample: int
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """How long a worker waits, as it was configured; the defaults are the worker's.
-
-    Parameters
-    ----------
-    hold_back_seconds : float >= 0
-        A chunk that begins further than this before the end of its session is ignored.
-    idle_seconds : float > 0
-        A session ends when its partition's clock has moved this far since its last chunk.
-    sessions_per_device : int >= 1
-        Sessions of a device that are open at a time.
-    limits : ChunkLimits
-        What a chunk may be.
-
-    Raises
-    ------
-    SettingsError
-        A value is outside its range.
-    """
-
-    hold_back_seconds: float = 10.0
-    idle_seconds: float = 120.0
-    sessions_per_device: int = 4
-    limits: ChunkLimits = field(default_factory=ChunkLimits)
-
-    def __post_init__(self) -> None:
-        """Check every range."""
-        if self.hold_back_seconds < 0 or self.idle_seconds <= 0 or self.sessions_per_device < 1:
-            raise SettingsError(
-                "expected hold_back_seconds >= 0, idle_seconds > 0 and sessions_per_device >= 1, got "
-                f"{self.hold_back_seconds}, {self.idle_seconds} and {self.sessions_per_device}"
-            )
+_ENDED_RUNS: Final = 100_000
+"""Sessions that are over of which it is known where they ended, in case they go on."""
 
 
 @dataclass(slots=True)
@@ -86,10 +41,33 @@ class ChunkCounts:
     seconds: float = 0.0
 
 
+class Excuse(NamedTuple):
+    """Samples of a run that are in the log and yet could not be used: `late`, `rejected` or `closed`."""
+
+    run: Run
+    span: Span
+    cause: str
+    partition: int
+    offset: int
+
+
 @dataclass(slots=True)
-class _OpenSession:
-    heard: IntervalSet = field(default_factory=IntervalSet)
-    last_clock_ms: int = 0
+class Findings:
+    """What one record brought about.
+
+    Parameters
+    ----------
+    windows : list of ExpectedWindow
+        Now complete: they must be published.
+    absences : list of Absence
+        Windows that never will be complete.
+    excuses : list of Excuse
+        Why samples count as missing although they are in the log.
+    """
+
+    windows: list[ExpectedWindow] = field(default_factory=list)
+    absences: list[Absence] = field(default_factory=list)
+    excuses: list[Excuse] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -97,7 +75,14 @@ class _Partition:
     """The log's clock and the sessions open in one partition, the one that was quiet for longest first."""
 
     clock_ms: int | None = None
-    sessions: dict[Run, _OpenSession] = field(default_factory=dict)
+    sessions: dict[Run, OpenSession] = field(default_factory=dict)
+
+    def of_device(self, device: str) -> list[Run]:
+        return [run for run in self.sessions if run.device == device]
+
+    def quietest_first(self) -> list[str]:
+        """Return the devices by their last chunks."""
+        return list(dict.fromkeys(run.device for run in reversed(self.sessions)))[::-1]
 
 
 @dataclass(slots=True)
@@ -116,67 +101,114 @@ class ChunkAudit:
     rules: Rules = field(default_factory=Rules)
     counts: defaultdict[str, ChunkCounts] = field(default_factory=lambda: defaultdict(ChunkCounts))
     _partitions: defaultdict[int, _Partition] = field(default_factory=lambda: defaultdict(_Partition))
-    _heard: defaultdict[Run, list[IntervalSet]] = field(default_factory=lambda: defaultdict(list))
+    _ended: OrderedDict[tuple[int, Run], int] = field(default_factory=OrderedDict)  # samples below are decided
 
-    def take(self, record: Record) -> None:
+    def take(self, record: Record) -> Findings:
         """Take one record; an undecodable one holds no samples."""
+        found = Findings()
         try:
             chunk = decode_chunk(record.key, record.value, record.headers, self.rules.limits)
         except RejectedChunk:
-            counts = self.counts[_device(record.key, self.rules.limits)]
-            counts.chunks += 1
-            counts.refused += 1
-            return
+            self._refuse(record, found)
+            return found
         partition = self._partitions[record.partition]
         self._move_clock(partition, record.timestamp_ms, chunk)
-        self._hear(self._session(partition, chunk), chunk)
+        self._close(record, self._idle(partition), found)
+        if (
+            sum(partition.sessions[run].held_bytes for run in partition.of_device(chunk.device))
+            > self.rules.device_bytes
+        ):
+            self._close(record, partition.of_device(chunk.device), found)
+        self._hear(self._session(record, chunk, found), record, chunk, found)
+        return found
 
-    def windows(self) -> Iterator[ExpectedWindow]:
-        """Yield every window that must have been published, once."""
-        for run, sets in self._heard.items():
-            seen: set[int] = set()
-            for first, end in (span for heard in sets for span in heard):
-                seen.update(self.geometry.indices_within(first, end, run.sample_rate_hz))
-            for index in sorted(seen):
-                yield ExpectedWindow(run, index * self.geometry.step_samples)
+    def finish(self) -> Findings:
+        """Give up what is still open: the log ends here."""
+        sessions = (session for partition in self._partitions.values() for session in partition.sessions.values())
+        return Findings(absences=[absence for session in sessions for absence in session.finish()])
 
-    def _move_clock(self, partition: _Partition, timestamp_ms: int, chunk: AudioChunk) -> None:
-        """A record may move the clock no further than it lasts; what was quiet for too long is over."""
+    def _refuse(self, record: Record, found: Findings) -> None:
+        counts = self.counts[_device(record.key, self.rules.limits)]
+        counts.chunks += 1
+        counts.refused += 1
+        claim = claimed(record, self.rules.limits)
+        if claim is not None:
+            found.excuses.append(Excuse(*claim, "rejected", record.partition, record.offset))
+
+    def _move_clock(self, partition: _Partition, timestamp_ms: int, chunk: ChunkHeader) -> None:
+        """A record may move the clock no further than it lasts."""
         if partition.clock_ms is None:
             partition.clock_ms = timestamp_ms
         lasts_ms = 1000 * chunk.sample_count // chunk.sample_rate_hz
         partition.clock_ms += min(max(timestamp_ms - partition.clock_ms, 0), lasts_ms)
-        oldest_ms = partition.clock_ms - 1000 * self.rules.idle_seconds
-        for run in [run for run, session in partition.sessions.items() if session.last_clock_ms < oldest_ms]:
-            del partition.sessions[run]
 
-    def _session(self, partition: _Partition, chunk: AudioChunk) -> _OpenSession:
+    def _idle(self, partition: _Partition) -> list[Run]:
+        oldest_ms = (partition.clock_ms or 0) - 1000 * self.rules.idle_seconds
+        quiet = itertools.takewhile(lambda entry: entry[1].last_clock_ms < oldest_ms, partition.sessions.items())
+        return [run for run, _ in quiet]
+
+    def _close(self, record: Record, runs: Iterable[Run], found: Findings) -> None:
+        sessions = self._partitions[record.partition].sessions
+        for run in runs:
+            session = sessions.pop(run)
+            found.absences += session.finish()
+            tail = self.geometry.source_span(session.next_index, run.sample_rate_hz)[0]
+            parts = ((max(first, tail), end) for first, end in session.heard if end > tail)
+            found.excuses += [Excuse(run, part, "closed", record.partition, record.offset) for part in parts]
+            self._ended[record.partition, run] = max(tail, session.first_owed)
+            self._ended.move_to_end((record.partition, run))
+        while len(self._ended) > _ENDED_RUNS:
+            self._ended.popitem(last=False)
+
+    def _session(self, record: Record, chunk: ChunkHeader, found: Findings) -> OpenSession:
+        partition = self._partitions[record.partition]
         run = Run(chunk.device, chunk.session, chunk.sample_rate_hz)
-        session = partition.sessions.pop(run, None)
-        if session is None:
-            session = _OpenSession()
-            self._heard[run].append(session.heard)
-            others = [other for other in partition.sessions if other.device == chunk.device]
-            for other in others[: max(0, len(others) - self.rules.sessions_per_device + 1)]:
-                del partition.sessions[other]
+        if run not in partition.sessions:
+            self._make_room(record, chunk.device, found)
+            decided_to = self._ended.pop((record.partition, run), 0)
+            session = OpenSession(run, self.geometry, self._hold_back_samples(run.sample_rate_hz), decided_to)
+        else:
+            session = partition.sessions.pop(run)
         partition.sessions[run] = session  # last: most recently heard
         session.last_clock_ms = partition.clock_ms or 0
         return session
 
-    def _hear(self, session: _OpenSession, chunk: AudioChunk) -> None:
+    def _make_room(self, record: Record, device: str, found: Findings) -> None:
+        partition = self._partitions[record.partition]
+        own = partition.of_device(device)
+        self._close(record, own[: max(0, len(own) - self.rules.sessions_per_device + 1)], found)
+        devices = partition.quietest_first()
+        if device not in devices and len(devices) >= self.rules.devices_per_partition:
+            self._close(record, partition.of_device(devices[0]), found)
+
+    def _hear(self, session: OpenSession, record: Record, chunk: ChunkHeader, found: Findings) -> None:
         counts = self.counts[chunk.device]
         counts.chunks += 1
-        end = session.heard.end
-        if end is not None and chunk.first_sample < end - self._hold_back_samples(chunk.sample_rate_hz):
+        if session.is_late(chunk):
             counts.late += 1
+            span = (chunk.first_sample, chunk.end_sample)
+            found.excuses.append(Excuse(session.run, span, "late", record.partition, record.offset))
             return
-        new_samples = session.heard.add(chunk.first_sample, chunk.end_sample)
+        new_samples, windows, absences = session.hear(chunk)
+        found.windows += [ExpectedWindow(session.run, index * self.geometry.step_samples) for index in windows]
+        found.absences += absences
         counts.repeated += not new_samples
         counts.seconds += new_samples / chunk.sample_rate_hz
 
     def _hold_back_samples(self, rate_hz: int) -> int:
         configured = -(-self.rules.hold_back_seconds * rate_hz // 1)
         return max(int(configured), self.geometry.least_wait_samples(rate_hz))
+
+
+def claimed(record: Record, limits: ChunkLimits) -> tuple[Run, Span] | None:
+    """Return the samples that a refused record says it holds, as far as it says that."""
+    try:
+        fields = HeaderFields.read(record.headers, CHUNK_TYPE)
+        run = Run(parse_device(record.key, limits), fields.name("session", limits), fields.integer("samplerate"))
+        first, count = fields.integer("firstsample"), fields.integer("samplecount")
+    except RejectedChunk:
+        return None
+    return (run, (first, first + count)) if 0 < count <= limits.max_seconds * run.sample_rate_hz else None
 
 
 def _device(key: bytes | None, limits: ChunkLimits) -> str:

@@ -77,6 +77,18 @@ class Geometry:
                 yield index
             index += 1
 
+    def first_index_from(self, sample: int, source_rate_hz: int) -> int:
+        """Return the lowest window that begins at this sample of the device or later."""
+        index = max(0, sample) * self.sample_rate_hz // (self.step_samples * source_rate_hz)
+        while self.source_span(index, source_rate_hz)[0] < sample:
+            index += 1
+        return index
+
+    def first_index_after(self, end: int, source_rate_hz: int) -> int:
+        """Return the lowest window that reaches beyond the device's samples below `end`."""
+        length = self.source_span(0, source_rate_hz)[1]
+        return self.first_index_from(max(0, end - length + 1), source_rate_hz)
+
     def least_wait_samples(self, source_rate_hz: int) -> int:
         """Return how long a worker waits for late chunks at the least: a window and its smoothing steps."""
         samples = self.length_samples + self.smoothing_windows * self.step_samples

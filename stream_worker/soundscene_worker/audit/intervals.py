@@ -5,7 +5,10 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 
-__all__ = ["IntervalSet"]
+__all__ = ["IntervalSet", "Span"]
+
+Span = tuple[int, int]
+"""First number, and one after the last."""
 
 
 class IntervalSet:
@@ -43,6 +46,38 @@ class IntervalSet:
         edges = ([first] if low % 2 == 0 else []) + ([end] if high % 2 == 0 else [])
         self._edges[low:high] = edges
         return end - first - before
+
+    def holes(self, first: int, end: int) -> list[Span]:
+        """Return the parts of [first, end) that there are not."""
+        found, at = [], first
+        for low, high in self._from(first):
+            if low >= end:
+                break
+            if at < low:
+                found.append((at, low))
+            at = max(at, high)
+        return [*found, (at, end)] if at < end else found
+
+    def around(self, number: int) -> Span:
+        """Return the interval that holds a number; there must be one."""
+        return next(self._from(number))
+
+    def next_from(self, number: int) -> int:
+        """Return the lowest number in the set that is not below this one; this one when there is none."""
+        low, _ = next(self._from(number), (number, number))
+        return max(low, number)
+
+    def forget_below(self, number: int) -> None:
+        """Take out every number below this one."""
+        at = bisect_left(self._edges, number)
+        self._edges[:at] = [number] if at % 2 else []
+        if self._edges[:2] == [number, number]:
+            del self._edges[:2]
+
+    def _from(self, number: int) -> Iterator[Span]:
+        """Yield the intervals from the one that holds the number, or the next after it."""
+        for at in range(bisect_right(self._edges, number) // 2 * 2, len(self._edges), 2):
+            yield self._edges[at], self._edges[at + 1]
 
     def size_within(self, first: int, end: int) -> int:
         """How many numbers of [first, end) there are."""

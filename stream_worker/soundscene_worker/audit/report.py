@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Final
 
+from soundscene_worker.audit.causes import CAUSES
 from soundscene_worker.audit.expectation import ChunkCounts
 from soundscene_worker.audit.verdict import DeviceVerdict, Verdict
 
@@ -25,6 +26,11 @@ def print_verdict(verdict: Verdict, console: Console) -> None:
     windows = {device: asdict(counts) for device, counts in verdict.devices.items()}
     console.print(_table("chunks in the log", asdict(ChunkCounts()), chunks))
     console.print(_table("windows that follow from them", asdict(DeviceVerdict()), windows))
+    if verdict.untold:
+        untold = {
+            device: {cause: counts.get(cause, 0) for cause in CAUSES} for device, counts in verdict.untold.items()
+        }
+        console.print(_table("windows without their sound, by cause", dict.fromkeys(CAUSES, 0), untold))
     for model_hash, name in verdict.models.items():
         console.print(_printable(f"bundle {name}, {model_hash[:12]}"), highlight=False, markup=False)
     if verdict.foreign:
@@ -70,8 +76,8 @@ def _print_missing(verdict: Verdict, console: Console) -> None:
             highlight=False,
             soft_wrap=True,
         )
-    if len(verdict.missing_windows) > _LISTED:
-        console.print(f"... and {len(verdict.missing_windows) - _LISTED} more", style="red", highlight=False)
+    if verdict.total.missing > _LISTED:
+        console.print(f"... and {verdict.total.missing - _LISTED} more", style="red", highlight=False)
 
 
 def _conclusion(verdict: Verdict) -> str:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any
+from typing import Any, Final
 
-from soundscene_worker.audit.expectation import ChunkAudit, ChunkCounts, ExpectedWindow
-from soundscene_worker.audit.geometry import Geometry
-from soundscene_worker.audit.publication import Publications
-from soundscene_worker.messages.prediction import ScenePrediction, prediction_id
+from soundscene_worker.audit.causes import explain
+from soundscene_worker.audit.expectation import ChunkCounts
+from soundscene_worker.audit.ledger import PUBLISHED, Ledger
+from soundscene_worker.audit.session import ExpectedWindow
 
 __all__ = ["DeviceVerdict", "Verdict", "judge"]
 
@@ -26,7 +27,7 @@ class DeviceVerdict:
     published : int
         Of these, windows that have a prediction.
     missing : int
-        The others.
+        The others: the worker lost them.
     repeated : int
         Predictions beyond the first of the same id: allowed, for delivery is at least once.
     differing : int
@@ -67,7 +68,9 @@ class Verdict:
     foreign : int
         Records of the predictions topic that are no predictions.
     missing_windows : tuple of ExpectedWindow
-        Which ones.
+        Which ones, up to a limit.
+    untold : mapping of device to mapping of cause to int
+        Windows whose samples are not all to be had, by why that is: see `causes.CAUSES`.
     """
 
     devices: Mapping[str, DeviceVerdict]
@@ -75,6 +78,7 @@ class Verdict:
     models: Mapping[str, str]
     foreign: int = 0
     missing_windows: tuple[ExpectedWindow, ...] = ()
+    untold: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
     @property
     def total(self) -> DeviceVerdict:
@@ -95,74 +99,94 @@ class Verdict:
             "chunks": {device: asdict(counts) for device, counts in sorted(self.chunks.items())},
             "models": dict(self.models),
             "foreign": self.foreign,
+            "untold": {device: dict(counts) for device, counts in self.untold.items()},
             "missing_windows": [
                 {**window.run._asdict(), "first_sample": window.first_sample} for window in self.missing_windows
             ],
         }
 
 
-@dataclass(slots=True)
-class _Tally:
-    devices: defaultdict[str, DeviceVerdict] = field(default_factory=lambda: defaultdict(DeviceVerdict))
-    missing: list[ExpectedWindow] = field(default_factory=list)
-    claimed: set[str] = field(default_factory=set)
-
-    def count(self, window: ExpectedWindow, geometry: Geometry, published: Publications, models: Iterable[str]) -> None:
-        """Look a window up under its id with each bundle seen; one that published it is enough."""
-        found = [name for name in _ids(window, models) if name in published.first]
-        verdict = self.devices[window.run.device]
-        verdict.expected += 1
-        if found:
-            verdict.published += 1
-        else:
-            verdict.missing += 1
-            self.missing.append(window)
-        self.claimed.update(found)
-        verdict.repeated += sum(published.repetitions.get(name, 0) for name in found)
-        verdict.differing += any(
-            name in published.differing or not _speaks_of(published.first[name], window, geometry) for name in found
-        )
+_WINDOWS: Final = f"""
+SELECT device, COUNT(*), SUM(EXISTS ({PUBLISHED})) FROM window JOIN run ON run.id = run
+WHERE judged AND (seen <= ? OR EXISTS ({PUBLISHED})) GROUP BY device
+"""
+_CLAIMED: Final = """
+SELECT run.device, window.id, repeated, differing OR prediction.device <> run.device
+    OR prediction.session <> run.session OR prediction.first_sample <> window.first_sample
+    OR length <> :length OR prediction.rate <> :rate
+FROM prediction JOIN claim USING (id) JOIN window ON window.id = claim.window JOIN run ON run.id = window.run
+JOIN model ON model.id = prediction.model WHERE judged AND (:model IS NULL OR hash = :model)
+"""
+_UNCLAIMED: Final = """
+SELECT prediction.device, COUNT(*) FROM prediction JOIN model ON model.id = prediction.model
+WHERE (:model IS NULL OR hash = :model) AND NOT EXISTS (SELECT 1 FROM claim WHERE claim.id = prediction.id)
+AND (:whole OR EXISTS (SELECT 1 FROM run JOIN absence ON absence.run = run.id WHERE run.device = prediction.device
+    AND run.session = prediction.session
+    AND prediction.first_sample BETWEEN first_index * :step AND last_index * :step))
+GROUP BY prediction.device
+"""
 
 
-def _speaks_of(prediction: ScenePrediction, window: ExpectedWindow, geometry: Geometry) -> bool:
-    said = (prediction.device, prediction.session, prediction.first_sample)
-    meant = (window.run.device, window.run.session, window.first_sample)
-    span = (prediction.sample_count, prediction.sample_rate)
-    return said == meant and span == (geometry.length_samples, geometry.sample_rate_hz)
-
-
-def judge(chunks: ChunkAudit, published: Publications, later: ChunkAudit | None = None) -> Verdict:
+def judge(
+    ledger: Ledger,
+    chunks: Mapping[str, ChunkCounts],
+    *,
+    foreign: int = 0,
+    model: str | None = None,
+    is_whole: bool = True,
+    listed: int = 1_000,
+    seen_until: float = math.inf,
+) -> Verdict:
     """Compare what must exist with what does.
 
-    Where several bundles have published, as during an upgrade, a window counts as published when one of them has;
-    `Publications.model` restricts the audit to one of them.
+    Where several bundles have published, as during an upgrade, a window counts as published when one of them has.
 
     Parameters
     ----------
-    chunks : ChunkAudit
-        Says what must exist.
-    published : Publications
-        What does.
-    later : ChunkAudit or None
-        The same log read again after the predictions: says what may exist. None: `chunks` says that too.
+    ledger : Ledger
+        What was found.
+    chunks : mapping of str to ChunkCounts
+        By device.
+    foreign : int
+        Records that are no predictions.
+    model : str or None
+        Hash of the one bundle to look at.
+    is_whole : bool
+        The topics were read from their beginnings. Otherwise a prediction without its sound is a fault only where a
+        hole in the sound is known.
+    listed : int >= 0
+        Most missing windows listed.
+    seen_until : float
+        A window whose last chunk was read later is not missing yet.
     """
-    tally = _Tally()
-    models = sorted(published.models)
-    for window in chunks.windows():
-        tally.count(window, chunks.geometry, published, models)
-    unclaimed = published.first.keys() - tally.claimed
-    if later is not None and unclaimed:
-        unclaimed -= {name for window in later.windows() for name in _ids(window, models)}
-    for name in unclaimed:
-        tally.devices[published.first[name].device].unexpected += 1
+    ledger.claim()
+    geometry = ledger.geometry
+    names: dict[str, object] = {
+        "model": model,
+        "whole": is_whole,
+        "step": geometry.step_samples,
+        "length": geometry.length_samples,
+        "rate": geometry.sample_rate_hz,
+    }
+    devices: defaultdict[str, DeviceVerdict] = defaultdict(DeviceVerdict)
+    for device, expected, published in ledger.database.execute(_WINDOWS, (model, model, seen_until, model, model)):
+        devices[device] = DeviceVerdict(expected, published, expected - published)
+    claimed = f"SELECT device, SUM(repeated), SUM(bad) FROM ({_grouped()}) GROUP BY device"
+    for device, repeated, differing in ledger.database.execute(claimed, names):
+        devices[device].repeated, devices[device].differing = repeated, differing
+    for device, unexpected in ledger.database.execute(_UNCLAIMED, names):
+        devices[device].unexpected = unexpected
     return Verdict(
-        devices=dict(sorted(tally.devices.items())),
-        chunks=dict(chunks.counts),
-        models=published.models,
-        foreign=published.foreign,
-        missing_windows=tuple(tally.missing),
+        devices=dict(sorted(devices.items())),
+        chunks=dict(chunks),
+        models={seen.hash: f"{seen.name} {seen.version}" for seen in ledger.models()},
+        foreign=foreign,
+        missing_windows=tuple(ledger.missing(model, listed, seen_until)),
+        untold=explain(ledger),
     )
 
 
-def _ids(window: ExpectedWindow, models: Iterable[str]) -> list[str]:
-    return [prediction_id(*window.run, window.first_sample, model) for model in models]
+def _grouped() -> str:
+    """One row for each window, however many bundles published it."""
+    columns = "device, window, SUM(repeated) AS repeated, MAX(bad) AS bad"
+    return f"WITH told (device, window, repeated, bad) AS ({_CLAIMED}) SELECT {columns} FROM told GROUP BY window"

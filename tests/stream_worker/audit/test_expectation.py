@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,8 +15,10 @@ from hypothesis import strategies as st
 
 from soundscene.errors import SettingsError
 from soundscene.settings import FrontEndSettings
-from soundscene_worker.audit.expectation import ChunkAudit, Rules
+from soundscene_worker.audit.expectation import ChunkAudit, Findings
 from soundscene_worker.audit.geometry import Geometry
+from soundscene_worker.audit.rules import Rules
+from soundscene_worker.audit.session import Run
 from soundscene_worker.broker.protocol import Record
 from soundscene_worker.messages.chunk import AudioChunk, ChunkHeader, RejectedChunk, decode_chunk, encode_chunk
 from soundscene_worker.streams.partition import CommitPoint, PartitionState
@@ -63,23 +67,63 @@ def logs(draw: st.DrawFn) -> list[Record]:
     return records
 
 
-@settings(max_examples=100, deadline=None)
-@given(logs(), st.sampled_from([0.0, 0.05, 0.3]), st.sampled_from([0.05, 0.2, 2.0]), st.integers(1, 3))
-def test_the_auditor_expects_what_the_worker_publishes(
-    records: list[Record], hold_back_seconds: float, idle_seconds: float, sessions_per_device: int
-) -> None:
-    """Two implementations that share no code come to the same windows for every log and all rules."""
-    policy = StreamPolicy(FRONT_END, SMOOTHING, hold_back_seconds, idle_seconds, sessions_per_device)
-    state = PartitionState(policy, CommitPoint(0, 0, None))
-    published: set[tuple[tuple[str, str, int], int]] = set()
-    audit = ChunkAudit(GEOMETRY, Rules(hold_back_seconds, idle_seconds, sessions_per_device))
+LIMITS: st.SearchStrategy[dict[str, Any]] = st.builds(
+    dict,
+    hold_back_seconds=st.sampled_from([0.0, 0.05, 0.3]),
+    idle_seconds=st.sampled_from([0.05, 0.2, 2.0]),
+    sessions_per_device=st.integers(1, 3),
+    devices_per_partition=st.integers(1, 3),
+    device_bytes=st.sampled_from([5_000, 15_000, 50_000, 2**25]),
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(logs(), LIMITS)
+def test_the_auditor_expects_what_the_worker_publishes(records: list[Record], limits: dict[str, Any]) -> None:
+    """Two implementations without common code come to the same windows, record by record, for any log and rules."""
+    state = PartitionState(StreamPolicy(FRONT_END, SMOOTHING, **limits), CommitPoint(0, 0, None))
+    audit = ChunkAudit(GEOMETRY, Rules(**limits))
+    expected, published = set[tuple[Run, int]](), set[tuple[Run, int]]()
     for item in records:
-        audit.take(item)
+        found = audit.take(item)
+        expected.update(found.windows)
         chunk = decode(item)
         if chunk is not None:
             ready = state.take(item.offset, item.timestamp_ms, chunk).windows
-            published.update((window.key, window.window.first_sample) for window in ready)
-    assert {(tuple(run), first) for run, first in audit.windows()} == published
+            published.update((Run(*window.key), window.window.first_sample) for window in ready)
+        assert expected == published
+
+
+def indices(found: Findings) -> Iterator[tuple[Run, int]]:
+    for absence in found.absences:
+        for index in range(absence.first_index, absence.last_index + 1):
+            yield absence.run, index * GEOMETRY.step_samples
+
+
+@settings(max_examples=200, deadline=None)
+@given(logs())
+def test_every_window_is_either_expected_or_accounted_for(records: list[Record]) -> None:
+    """From a session's first sample to its last no window is passed over in silence, and none is counted as both."""
+    audit = ChunkAudit(GEOMETRY, Rules(sessions_per_device=6))
+    expected, absent, heard = set[tuple[Run, int]](), list[tuple[Run, int]](), dict[Run, tuple[int, int]]()
+    for item in records:
+        found = audit.take(item)
+        expected.update(found.windows)
+        absent += indices(found)
+        chunk = decode(item)
+        if chunk is not None and not any(excuse.cause == "late" for excuse in found.excuses):
+            run = Run(chunk.device, chunk.session, chunk.sample_rate_hz)
+            first, end = heard.get(run, (chunk.first_sample, 0))
+            heard[run] = min(first, chunk.first_sample), max(end, chunk.end_sample)
+    absent += indices(audit.finish())
+    spans = {
+        (run, index * GEOMETRY.step_samples)
+        for run, span in heard.items()
+        for index in GEOMETRY.indices_within(*span, run.sample_rate_hz)
+    }
+    assert len(set(absent)) == len(absent)
+    assert expected | set(absent) == spans
+    assert not expected & set(absent)
 
 
 def decode(item: Record) -> AudioChunk | None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -84,6 +87,8 @@ def test_the_rules_are_those_of_the_worker(city: City, bundle: Path) -> None:
         ("--chunks-topic", "nowhere"),
         ("--bundle", "/nonexistent"),
         ("--wait-seconds", "-1"),
+        ("--follow", "--grace-seconds", "-1"),
+        ("--follow", "--look-seconds", "0"),
         ("--idle-seconds", "0"),
         ("--max-chunk-seconds", "0"),
         ("--bootstrap-servers", "nonsense"),
@@ -99,3 +104,37 @@ def test_what_cannot_be_used_ends_with_2(
     assert captured.err.startswith("soundscene-audit: ")
     assert captured.err.count("\n") == 1
     assert not captured.out
+
+
+def test_one_model_can_be_asked_by_name_and_version(city: City, bundle: Path) -> None:
+    """A topic that was scored again is audited for the bundle that should have done it."""
+    fill(city)
+    assert run(city, bundle, "--model", "demo@1") == 0
+    assert run(city, bundle, "--model", "demo@2") == 1
+
+
+def test_the_causes_of_lost_sound_are_printed(city: City, bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Sound that was never sent is explained, and is no failure."""
+    city.hear_seconds(0, 2)
+    city.publish(*(make_prediction(index) for index in (0, 1, 2, 8, 9, 10)))
+    assert run(city, bundle) == 0
+    assert "windows without their sound, by cause" in capsys.readouterr().out
+    assert run(city, bundle, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["untold"] == {"mic-1": {"never_sent": 5}}
+
+
+def test_watching_serves_metrics_and_ends_with_the_verdict(
+    city: City, bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """SIGTERM stops it cleanly, and what is missing by then decides the exit code."""
+    fill(city)
+    threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGTERM)).start()
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        assert run(city, bundle, "--follow", "--http-port", "0", "--look-seconds", "0.1") == 0
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    captured = capsys.readouterr()
+    assert "/metrics" in captured.err
+    assert "All 3 windows that must exist were published" in captured.out
