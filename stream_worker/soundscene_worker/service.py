@@ -20,7 +20,7 @@ from soundscene_worker.scoring import SceneScorer
 from soundscene_worker.settings import WorkerSettings
 from soundscene_worker.streams.policy import StreamPolicy
 
-__all__ = ["WorkerService"]
+__all__ = ["WorkerService", "stream_policy"]
 
 
 class WorkerService:
@@ -149,21 +149,12 @@ class WorkerService:
                 raise TopicMissing(f"there is no topic {topic!r} at {where}; create the topic, or correct its name")
 
     def _loop_settings(self) -> LoopSettings:
-        settings, bundle = self._settings, self._classifier.bundle
-        policy = StreamPolicy(
-            front_end=bundle.front_end,
-            smoothing_windows=bundle.fusion.smoothing_windows,
-            hold_back_seconds=settings.hold_back_seconds,
-            idle_seconds=settings.idle_seconds,
-            sessions_per_device=settings.sessions_per_device,
-            devices_per_partition=settings.devices_per_partition,
-            device_bytes=settings.device_bytes,
-        )
+        settings = self._settings
         return LoopSettings(
             predictions_topic=settings.predictions_topic,
             dead_letters_topic=settings.dead_letters_topic,
             limits=settings.limits,
-            policy=policy,
+            policy=stream_policy(settings, self._classifier.bundle),
             poll_seconds=settings.poll_seconds,
             poll_records=settings.poll_records,
             turn_seconds=settings.turn_seconds,
@@ -171,6 +162,19 @@ class WorkerService:
             commit_interval_seconds=settings.commit_interval_seconds,
             delivery_seconds=2 * settings.delivery_timeout_seconds,  # the producer gives up first, with a reason
         )
+
+
+def stream_policy(settings: WorkerSettings, bundle: Bundle) -> StreamPolicy:
+    """Return the rules by which a bundle's windows are cut and sessions closed."""
+    return StreamPolicy(
+        front_end=bundle.front_end,
+        smoothing_windows=bundle.fusion.smoothing_windows,
+        hold_back_seconds=settings.hold_back_seconds,
+        idle_seconds=settings.idle_seconds,
+        sessions_per_device=settings.sessions_per_device,
+        devices_per_partition=settings.devices_per_partition,
+        device_bytes=settings.device_bytes,
+    )
 
 
 def _knows(bundle: Bundle) -> str:
