@@ -11,6 +11,7 @@ from soundscene.bundle import Bundle, load_bundle
 from soundscene_worker.broker.errors import TopicMissing
 from soundscene_worker.broker.protocol import Cluster, Consumer
 from soundscene_worker.health import About, Checks, HealthServer
+from soundscene_worker.letter_post import DeadLetterPost
 from soundscene_worker.logs import EventLog
 from soundscene_worker.loop import LoopSettings, Worker
 from soundscene_worker.messages.dead_letter import DeadLetterOffice
@@ -77,13 +78,18 @@ class WorkerService:
         self._require_topics()
         settings = self._settings
         self._consumer = self._cluster.consumer(settings.group_id, [settings.chunks_topic])
-        producer = self._cluster.producer()
+        producer, letter_producer = self._cluster.producer(), self._cluster.producer()
+        loop_settings = self._loop_settings()
+        letter_post = DeadLetterPost(
+            letter_producer, settings.dead_letters_topic, self._metrics, self._log, loop_settings.delivery_seconds
+        )
         self._worker = Worker(
-            settings=self._loop_settings(),
+            settings=loop_settings,
             consumer=self._consumer,
             producer=producer,
             scorer=SceneScorer(self._classifier),
             dead_letters=DeadLetterOffice(settings.dead_letters),
+            letter_post=letter_post,
             metrics=self._metrics,
             log=self._log,
             new_bundle=self._watch.take,
@@ -94,7 +100,9 @@ class WorkerService:
                 self._worker.run()
         finally:
             self._consumer.close()
+            letter_post.close()
             producer.close()
+            letter_producer.close()
         self._log.event("worker_stopped")
 
     def stop(self) -> None:
@@ -152,7 +160,6 @@ class WorkerService:
         settings = self._settings
         return LoopSettings(
             predictions_topic=settings.predictions_topic,
-            dead_letters_topic=settings.dead_letters_topic,
             limits=settings.limits,
             policy=stream_policy(settings, self._classifier.bundle),
             poll_seconds=settings.poll_seconds,

@@ -17,6 +17,7 @@ from soundscene.classifier import SceneClassifier
 from soundscene.synthesis import SCENE_NAMES, synthesise
 from soundscene_worker.broker.memory import MemoryCluster
 from soundscene_worker.broker.protocol import Record, TopicPartition
+from soundscene_worker.letter_post import DeadLetterPost
 from soundscene_worker.logs import EventLog
 from soundscene_worker.loop import LoopSettings, Worker
 from soundscene_worker.messages.chunk import ChunkHeader, ChunkLimits, encode_chunk
@@ -80,13 +81,15 @@ def cluster(records: list[tuple[bytes, bytes, list[tuple[str, bytes]], int]]) ->
 def run_worker(cluster: MemoryCluster, bundle: Bundle, limits: ChunkLimits = USUAL) -> None:
     """Let a worker do everything there is, and take it away."""
     policy = StreamPolicy(bundle.front_end, bundle.fusion.smoothing_windows)
+    metrics = WorkerMetrics(Registry(), bundle)
     worker = Worker(
-        settings=LoopSettings(PREDICTIONS, DEAD_LETTERS, limits, policy, poll_seconds=0.0),
+        settings=LoopSettings(PREDICTIONS, limits, policy, poll_seconds=0.0),
         consumer=cluster.consumer("g", [CHUNKS]),
         producer=cluster.producer(),
         scorer=SceneScorer(SceneClassifier(bundle)),
         dead_letters=DeadLetterOffice(DeadLetterPolicy()),
-        metrics=WorkerMetrics(Registry(), bundle),
+        letter_post=DeadLetterPost(cluster.producer(), DEAD_LETTERS, metrics, EventLog()),
+        metrics=metrics,
         log=EventLog(),
     )
     for _ in range(10):
