@@ -87,13 +87,13 @@ def _replay(
 
 def _replayer(settings: WorkerSettings, cluster: Cluster) -> Replayer:
     from soundscene.bundle import load_bundle
-    from soundscene.classifier import SceneClassifier
+    from soundscene_worker.reloading import open_classifier
     from soundscene_worker.replay.replayer import Replayer
     from soundscene_worker.scoring import SceneScorer
     from soundscene_worker.service import stream_policy
 
     bundle = load_bundle(settings.bundle)
-    classifier = SceneClassifier(bundle)
+    classifier = open_classifier(bundle)
     return Replayer(
         cluster=cluster,
         predictions_topic=settings.predictions_topic,
