@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from soundscene_worker.broker.connection import KafkaConnection, ProducerTuning
 from soundscene_worker.broker.errors import BrokerError, DeliveryFailed, RecordTooLarge, TopicMissing
+from soundscene_worker.broker.kafka import KafkaCluster
 from soundscene_worker.broker.memory import MemoryCluster, MemoryProducer
 from soundscene_worker.letter_post import DeadLetterPost
 from soundscene_worker.logs import EventLog
@@ -143,3 +145,20 @@ def test_a_failure_is_told_once_until_a_letter_gets_through(cluster: MemoryClust
     assert outcomes.counts == {"failed": 3, "written": 1}
     assert lines.getvalue().count("event=dead_letter_failed") == 2
     assert "there is no topic" in lines.getvalue()
+
+
+@pytest.mark.integration
+def test_a_topic_missing_on_a_real_broker_costs_its_letters_only(kafka_bootstrap: str) -> None:
+    """The client looks for the topic until it gives up; meanwhile nobody waits, and then the letter is counted."""
+    outcomes, lines = Outcomes(), io.StringIO()
+    with KafkaCluster(KafkaConnection((kafka_bootstrap,)), producing=ProducerTuning(block_seconds=2)) as cluster:
+        log = EventLog(lines, format="logfmt", clock=None)
+        post = DeadLetterPost(cluster.producer(), "nowhere", outcomes, log, delivery_seconds=5)
+        post.send(LETTER)
+        post.settle(0.01)
+        assert outcomes.counts == {}, "it is still looked for"
+        post.close()
+        assert post._thread is not None
+        post._thread.join(60)
+    assert outcomes.counts == {"failed": 1}
+    assert "nowhere" in lines.getvalue()
