@@ -19,7 +19,8 @@ from grafana_foundation_sdk.models import dashboard as models
 from grafana_foundation_sdk.models import heatmap as heatmap_models
 from grafana_foundation_sdk.models import prometheus as prometheus_models
 
-from scripts.dashboard_panels import ROWS, Panel, Query
+from scripts.dashboard_model import Panel, Query
+from scripts.dashboard_panels import ROWS
 
 TARGET = Path(__file__).resolve().parent.parent / "deploy" / "grafana" / "dashboards" / "soundscene.json"
 SOURCE = models.DataSourceRef(type_val="prometheus", uid="${datasource}")

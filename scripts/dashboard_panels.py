@@ -3,41 +3,7 @@
 `$device` is the dashboard's variable (a regular expression), `$__rate_interval` Grafana's.
 """
 
-from dataclasses import dataclass
-from typing import Literal
-
-Kind = Literal["stat", "scenes", "timeseries", "heatmap", "table"]
-
-
-@dataclass(frozen=True)
-class Query:
-    """One PromQL expression and the legend of its series."""
-
-    expression: str
-    legend: str = ""
-
-
-@dataclass(frozen=True)
-class Panel:
-    """One panel: `unit` is Grafana's name of it, `width` in 24ths of the screen."""
-
-    kind: Kind
-    title: str
-    description: str
-    queries: tuple[Query, ...]
-    unit: str = "short"
-    width: int = 12
-    height: int = 8
-    minimum: float | None = 0.0
-    maximum: float | None = None
-
-
-@dataclass(frozen=True)
-class Row:
-    """A heading and its panels, left to right."""
-
-    title: str
-    panels: tuple[Panel, ...]
+from scripts.dashboard_model import Panel, Query, Row
 
 
 def _latency(quantile: float) -> str:
@@ -354,6 +320,12 @@ WORKERS = Row(
             (Query("count by (name, version, hash) (soundscene_bundle_info)"),),
         ),
         Panel(
+            "timeseries",
+            "Bundles loaded and refused per minute",
+            "A refused one changes nothing; the log of the worker says what is wrong with it.",
+            (Query(_per_minute("soundscene_bundle_reloads_total", "outcome"), "{{outcome}}"),),
+        ),
+        Panel(
             "table",
             "Software",
             "Versions and how many workers run each.",
@@ -362,4 +334,38 @@ WORKERS = Row(
     ),
 )
 
-ROWS: tuple[Row, ...] = (OVERVIEW, SCENES, SOUND, SPEED, WORKERS)
+PROOF = Row(
+    "Proof",
+    (
+        Panel(
+            "timeseries",
+            "Windows in the log",
+            "What a watching auditor finds. Awaited: no prediction yet, within its grace. Differing: two disagree.",
+            (
+                Query("sum(soundscene_audit_windows_expected)", "expected"),
+                Query("sum(soundscene_audit_windows_published)", "published"),
+                Query("sum(soundscene_audit_windows_awaited)", "awaited"),
+                Query("sum(soundscene_audit_windows_differing)", "differing"),
+            ),
+        ),
+        Panel(
+            "timeseries",
+            "Windows missing, by cause",
+            "Only the cause `worker` is a fault of the system; the others name the sound that was lost before it.",
+            (Query("sum by (cause) (soundscene_audit_windows_missing)", "{{cause}}"),),
+        ),
+        Panel(
+            "timeseries",
+            "Auditor",
+            "Seconds since it last looked, age of the oldest window it awaits, and whether a broker answers (1).",
+            (
+                Query("time() - max(soundscene_audit_last_look_timestamp_seconds)", "last look"),
+                Query("max(soundscene_audit_awaited_seconds)", "oldest awaited"),
+                Query("min(soundscene_audit_broker_reachable)", "reachable"),
+            ),
+            width=24,
+        ),
+    ),
+)
+
+ROWS: tuple[Row, ...] = (OVERVIEW, SCENES, SOUND, SPEED, WORKERS, PROOF)

@@ -265,17 +265,24 @@ class WindowAssembler:
         horizon = self.furthest_sample - self._hold_back
         first_seen = self._seen.first
         index = max(self._lowest_open, self.grid.first_index_from(min(first_seen, max(0, horizon))))
-        while index in self._complete or self._is_impossible(index, horizon):
-            index += 1
+        while True:
+            if index in self._complete:
+                index += 1
+            elif hole := self._hole_in(index, horizon):
+                index = self.grid.first_index_from(hole[1])  # in one step, however long a header makes the hole
+            else:
+                break
         self._lowest_open = index
         self._complete = {k for k in self._complete if k > index}
         floor = self.grid.span(index)[0]
         self._seen.forget_below(min(floor, horizon))
         self._pieces = [piece for piece in self._pieces if piece[0] + len(piece[1]) > floor]
 
-    def _is_impossible(self, index: int, horizon: int) -> bool:
+    def _hole_in(self, index: int, horizon: int) -> Span | None:
+        """Return the first hole that window `index` meets below the horizon, in its full length."""
         first, end = self.grid.span(index)
-        return first < horizon and bool(self._seen.missing(first, min(end, horizon)))
+        holes = self._seen.missing(first, horizon) if first < horizon else []
+        return holes[0] if holes and holes[0][0] < end else None
 
 
 def _first_of(piece: tuple[int, Samples]) -> int:

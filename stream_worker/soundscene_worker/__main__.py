@@ -25,7 +25,7 @@ EXIT_BROKER: Final = 3
 
 
 def main(arguments: Sequence[str] | None = None, environment: Mapping[str, str] | None = None) -> int:
-    """Run a worker until SIGTERM or Ctrl-C; return the exit code, 0 after an orderly end."""
+    """Run a worker until SIGTERM or Ctrl-C, or replay; return the exit code, 0 after an orderly end."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # one process per core: compute threads only get in each other's way
     try:
         from soundscene_worker.logs import EventLog, set_up_logging
@@ -36,8 +36,13 @@ def main(arguments: Sequence[str] | None = None, environment: Mapping[str, str] 
     from soundscene import __version__
     from soundscene.errors import SettingsError
 
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if list(arguments[:1]) == ["replay"]:
+        from soundscene_worker.replay import command
+
+        return command.main(arguments[1:], environment, __version__)
     try:
-        settings = read_settings(sys.argv[1:] if arguments is None else arguments, environment, __version__)
+        settings = read_settings(arguments, environment, __version__)
     except SettingsError as error:
         print(f"soundscene-worker: {error}", file=sys.stderr)
         return EXIT_SETTINGS

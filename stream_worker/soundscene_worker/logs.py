@@ -38,6 +38,7 @@ EVENTS: Final[Mapping[str, LogLevel]] = {
     "session_closed": "info",
     "gap": "warning",
     "chunk_rejected": "warning",
+    "dead_letter_failed": "warning",  # the first one after a success
     "commit_refused": "warning",
     "delivery_failed": "error",
     "broker_unreachable": "warning",

@@ -8,10 +8,12 @@ from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from typing import Final
 
 from soundscene.classifier import SceneClassifier
-from soundscene_worker.broker.errors import BrokerUnreachable, CommitRefused, DeliveryFailed, RecordTooLarge
+from soundscene_worker.broker.errors import BrokerUnreachable, CommitRefused, DeliveryFailed
 from soundscene_worker.broker.protocol import Commit, Consumer, Polled, Producer, Record, TopicPartition
+from soundscene_worker.letter_post import DeadLetterPost
 from soundscene_worker.logs import EventLog
 from soundscene_worker.messages.chunk import AudioChunk, ChunkLimits, RejectedChunk, decode_chunk
 from soundscene_worker.messages.dead_letter import DeadLetterOffice
@@ -23,6 +25,9 @@ from soundscene_worker.streams.policy import StreamPolicy
 
 __all__ = ["LoopSettings", "Worker"]
 
+_LETTER_SECONDS: Final = 1.0
+"""Longest wait for dead letters in a turn."""
+
 
 @dataclass(frozen=True, slots=True)
 class LoopSettings:
@@ -30,8 +35,8 @@ class LoopSettings:
 
     Parameters
     ----------
-    predictions_topic, dead_letters_topic : str
-        Where predictions go, and word of what could not be used.
+    predictions_topic : str
+        Where predictions go.
     limits : ChunkLimits
         What a chunk may be.
     policy : StreamPolicy
@@ -51,7 +56,6 @@ class LoopSettings:
     """
 
     predictions_topic: str
-    dead_letters_topic: str
     limits: ChunkLimits
     policy: StreamPolicy
     poll_seconds: float = 0.5
@@ -76,6 +80,7 @@ class Worker:
     producer: Producer
     scorer: SceneScorer
     dead_letters: DeadLetterOffice
+    letter_post: DeadLetterPost
     metrics: WorkerMetrics
     log: EventLog
     new_bundle: Callable[[], SceneClassifier | None] = lambda: None
@@ -122,6 +127,7 @@ class Worker:
         except (DeliveryFailed, BrokerUnreachable) as error:
             self._start_again(error)
             return
+        self.letter_post.settle(_LETTER_SECONDS)
         self._limit_memory()
         if self.monotonic() - self._last_commit >= self.settings.commit_interval_seconds:
             self._commit()
@@ -216,12 +222,10 @@ class Worker:
             message=str(refusal),
         )
         letter = self.dead_letters.write(record, refusal.reason, str(refusal), self.monotonic())
-        if letter is not None:
-            try:
-                self.producer.send(self.settings.dead_letters_topic, letter.key, letter.value, letter.headers)
-            except RecordTooLarge:  # the payload that an operator asked for: the reason matters more
-                self.producer.send(self.settings.dead_letters_topic, letter.key, b"", letter.headers)
-        self.metrics.dead_letter(written=letter is not None)
+        if letter is None:
+            self.metrics.dead_letter("withheld")
+        else:
+            self.letter_post.send(letter)
 
     def _observe(self, chunk: AudioChunk, taken: Taken) -> None:
         self.metrics.chunk_taken(chunk, taken)

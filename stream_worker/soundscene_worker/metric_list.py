@@ -91,7 +91,11 @@ METRICS: Final = (
         "chunks_rejected_total", "counter", "chunks", ("reason",), "Chunks that could not be used; see `messages.md`."
     ),
     Definition(
-        "dead_letters_total", "counter", "", ("outcome",), "Dead letters `written`, or `withheld` by the rate limit."
+        "dead_letters_total",
+        "counter",
+        "",
+        ("outcome",),
+        "Dead letters `written`, `withheld` by the rate limit, or `failed`: their topic did not take them.",
     ),
     Definition("sessions_opened_total", "counter", "sessions", (), "Sessions that began, or came back after a rest."),
     Definition(

@@ -250,7 +250,7 @@ class WorkerMetrics:
             "partition_changes_total": ("assigned", "revoked", "lost"),
             "commits_total": ("stored", "refused"),
             "chunks_rejected_total": map(str, RejectionReason),
-            "dead_letters_total": ("written", "withheld"),
+            "dead_letters_total": ("written", "withheld", "failed"),
             "sessions_closed_total": map(str, End),
             "windows_unassessable_total": map(str, Reason),
         }
@@ -344,9 +344,9 @@ class WorkerMetrics:
         """Note a chunk that cannot be used."""
         self._counters["chunks_rejected_total"].labels(reason).inc()
 
-    def dead_letter(self, written: bool) -> None:
-        """Note a dead letter, or one the rate limit withheld."""
-        self._counters["dead_letters_total"].labels("written" if written else "withheld").inc()
+    def dead_letter(self, outcome: str) -> None:
+        """Note a dead letter: `written`, `withheld` or `failed`. May be called by another thread than the loop's."""
+        self._counters["dead_letters_total"].labels(outcome).inc()
 
     def window_published(self, prediction: ScenePrediction) -> None:
         """Note a prediction."""

@@ -11,6 +11,7 @@ from soundscene.bundle import Bundle, load_bundle
 from soundscene_worker.broker.errors import TopicMissing
 from soundscene_worker.broker.protocol import Cluster, Consumer
 from soundscene_worker.health import About, Checks, HealthServer
+from soundscene_worker.letter_post import DeadLetterPost
 from soundscene_worker.logs import EventLog
 from soundscene_worker.loop import LoopSettings, Worker
 from soundscene_worker.messages.dead_letter import DeadLetterOffice
@@ -20,7 +21,7 @@ from soundscene_worker.scoring import SceneScorer
 from soundscene_worker.settings import WorkerSettings
 from soundscene_worker.streams.policy import StreamPolicy
 
-__all__ = ["WorkerService"]
+__all__ = ["WorkerService", "stream_policy"]
 
 
 class WorkerService:
@@ -77,13 +78,18 @@ class WorkerService:
         self._require_topics()
         settings = self._settings
         self._consumer = self._cluster.consumer(settings.group_id, [settings.chunks_topic])
-        producer = self._cluster.producer()
+        producer, letter_producer = self._cluster.producer(), self._cluster.producer()
+        loop_settings = self._loop_settings()
+        letter_post = DeadLetterPost(
+            letter_producer, settings.dead_letters_topic, self._metrics, self._log, loop_settings.delivery_seconds
+        )
         self._worker = Worker(
-            settings=self._loop_settings(),
+            settings=loop_settings,
             consumer=self._consumer,
             producer=producer,
             scorer=SceneScorer(self._classifier),
             dead_letters=DeadLetterOffice(settings.dead_letters),
+            letter_post=letter_post,
             metrics=self._metrics,
             log=self._log,
             new_bundle=self._watch.take,
@@ -94,7 +100,9 @@ class WorkerService:
                 self._worker.run()
         finally:
             self._consumer.close()
+            letter_post.close()
             producer.close()
+            letter_producer.close()
         self._log.event("worker_stopped")
 
     def stop(self) -> None:
@@ -149,21 +157,11 @@ class WorkerService:
                 raise TopicMissing(f"there is no topic {topic!r} at {where}; create the topic, or correct its name")
 
     def _loop_settings(self) -> LoopSettings:
-        settings, bundle = self._settings, self._classifier.bundle
-        policy = StreamPolicy(
-            front_end=bundle.front_end,
-            smoothing_windows=bundle.fusion.smoothing_windows,
-            hold_back_seconds=settings.hold_back_seconds,
-            idle_seconds=settings.idle_seconds,
-            sessions_per_device=settings.sessions_per_device,
-            devices_per_partition=settings.devices_per_partition,
-            device_bytes=settings.device_bytes,
-        )
+        settings = self._settings
         return LoopSettings(
             predictions_topic=settings.predictions_topic,
-            dead_letters_topic=settings.dead_letters_topic,
             limits=settings.limits,
-            policy=policy,
+            policy=stream_policy(settings, self._classifier.bundle),
             poll_seconds=settings.poll_seconds,
             poll_records=settings.poll_records,
             turn_seconds=settings.turn_seconds,
@@ -171,6 +169,19 @@ class WorkerService:
             commit_interval_seconds=settings.commit_interval_seconds,
             delivery_seconds=2 * settings.delivery_timeout_seconds,  # the producer gives up first, with a reason
         )
+
+
+def stream_policy(settings: WorkerSettings, bundle: Bundle) -> StreamPolicy:
+    """Return the rules by which a bundle's windows are cut and sessions closed."""
+    return StreamPolicy(
+        front_end=bundle.front_end,
+        smoothing_windows=bundle.fusion.smoothing_windows,
+        hold_back_seconds=settings.hold_back_seconds,
+        idle_seconds=settings.idle_seconds,
+        sessions_per_device=settings.sessions_per_device,
+        devices_per_partition=settings.devices_per_partition,
+        device_bytes=settings.device_bytes,
+    )
 
 
 def _knows(bundle: Bundle) -> str:

@@ -26,7 +26,7 @@ from soundscene_worker.logs import LogFormat, LogLevel
 from soundscene_worker.messages.chunk import ChunkLimits
 from soundscene_worker.messages.dead_letter import DeadLetterPolicy
 
-__all__ = ["ENVIRONMENT_PREFIX", "WorkerSettings", "is_secret", "read_settings"]
+__all__ = ["ENVIRONMENT_PREFIX", "WorkerSettings", "is_secret", "make_parser", "read_settings", "settings_from"]
 
 ENVIRONMENT_PREFIX: Final = "SOUNDSCENE_WORKER_"
 
@@ -261,8 +261,13 @@ def read_settings(
     SystemExit
         After `--help` or `--version`.
     """
+    return settings_from(vars(make_parser(version).parse_args(list(arguments))), environment)
+
+
+def settings_from(given: Mapping[str, Any], environment: Mapping[str, str] | None = None) -> WorkerSettings:
+    """Return what was given on the command line, and else in the environment or the file; see `read_settings`."""
     environment = os.environ if environment is None else environment
-    given = vars(_parser(version).parse_args(list(arguments)))
+    given = dict(given)
     file = given.pop("config", None) or environment.get(f"{ENVIRONMENT_PREFIX}CONFIG")
     values = _from_file(Path(file)) if file else {}
     values |= {
@@ -289,14 +294,24 @@ class _Parser(argparse.ArgumentParser):
         raise SettingsError(f"{message}; see --help")
 
 
-def _parser(version: str) -> argparse.ArgumentParser:
+_ABOUT: Final = "Hears chunks of audio in Kafka and publishes which scene each device hears."
+_EPILOG: Final = (
+    f"Every option is also read from the environment ({ENVIRONMENT_PREFIX}GROUP_ID) and from the file "
+    "(group_id = ...); the command line counts most, then the environment, then the file. "
+    "ssl_key_password and sasl_password are read from there only."
+)
+
+
+def make_parser(
+    version: str, program: str = "soundscene-worker", description: str = _ABOUT, epilog: str = _EPILOG
+) -> argparse.ArgumentParser:
+    """Return a parser of all settings that may stand on a command line; it raises SettingsError."""
     parser = _Parser(
-        prog="soundscene-worker",
-        usage="soundscene-worker [OPTION ...]",
-        description="Hears chunks of audio in Kafka and publishes which scene each device hears.",
-        epilog=f"Every option is also read from the environment ({ENVIRONMENT_PREFIX}GROUP_ID) and from the file "
-        "(group_id = ...); the command line counts most, then the environment, then the file. "
-        "ssl_key_password and sasl_password are read from there only.",
+        prog=program,
+        usage=f"{program} [OPTION ...]",
+        description=description,
+        epilog=epilog,
+        formatter_class=argparse.RawDescriptionHelpFormatter if "\n" in epilog else argparse.HelpFormatter,
         allow_abbrev=False,
         argument_default=argparse.SUPPRESS,
     )

@@ -16,6 +16,7 @@ DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
 COMPOSE = DEPLOY / "compose.yaml"
 PROGRAMS = {
     "soundscene-worker": "soundscene_worker",
+    "soundscene-audit": "soundscene_worker.audit",
     "soundscene-sensor": "soundscene_worker.sensor",
 }
 
@@ -50,11 +51,11 @@ def test_compose_accepts_the_file(compose_command: list[str], tmp_path: Path) ->
 
 
 def test_every_service_is_there(services: dict[str, Any]) -> None:
-    """The file runs the whole path: broker, topics, workers, sensors, Prometheus, Grafana."""
-    assert set(services) == {"kafka", "topics", "worker", "sensors", "prometheus", "grafana"}
+    """The file runs the whole path: broker, topics, workers, sensors, auditor, Prometheus, Grafana."""
+    assert set(services) == {"kafka", "topics", "worker", "auditor", "sensors", "prometheus", "grafana"}
     images = {name: service["image"] for name, service in services.items()}
     assert images["kafka"].startswith("apache/kafka:")
-    assert all(":" in image for name, image in images.items() if name not in ("worker", "sensors"))
+    assert all(":" in image for name, image in images.items() if name not in ("worker", "auditor", "sensors"))
     assert not [image for image in images.values() if image.endswith(":latest")]
 
 
@@ -79,7 +80,10 @@ def test_mounted_files_exist(services: dict[str, Any]) -> None:
     assert all((DEPLOY / path).exists() for path in local)
 
 
-@pytest.mark.parametrize(("service", "program"), [("worker", "soundscene-worker"), ("sensors", "soundscene-sensor")])
+@pytest.mark.parametrize(
+    ("service", "program"),
+    [("worker", "soundscene-worker"), ("auditor", "soundscene-audit"), ("sensors", "soundscene-sensor")],
+)
 def test_programs_know_the_options_they_are_given(services: dict[str, Any], service: str, program: str) -> None:
     """Every option in the file is one that the program's --help lists."""
     name, *options = services[service]["command"]
@@ -92,9 +96,9 @@ def test_programs_know_the_options_they_are_given(services: dict[str, Any], serv
 
 
 def test_the_worker_topics_are_those_that_are_made(services: dict[str, Any]) -> None:
-    """Worker and sensors name exactly the topics which the file creates."""
+    """Worker, auditor and sensors name exactly the topics which the file creates."""
     made = set(re.findall(r"--topic (\S+)", services["topics"]["command"][0]))
-    command = services["worker"]["command"] + services["sensors"]["command"]
+    command = [option for name in ("worker", "auditor", "sensors") for option in services[name]["command"]]
     named = {option.split("=")[1] for option in command if option.startswith("--") and "topic=" in option}
     assert named == made
 

@@ -11,7 +11,7 @@ import pytest
 
 from scripts.dashboard_panels import ROWS
 from scripts.pipeline import Topics, WorkerProcess
-from scripts.processes import spawn, stop
+from scripts.processes import free_port, spawn, stop
 from scripts.prometheus_server import PrometheusServer
 
 RULES = Path(__file__).resolve().parents[2] / "deploy" / "prometheus" / "rules.yml"
@@ -24,12 +24,17 @@ pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("prometheus_insta
 
 
 @pytest.fixture(scope="module")
-def worker(kafka_bootstrap: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WorkerProcess]:
+def topics() -> Topics:
+    """The topics of worker and auditor."""
+    return Topics.unique()
+
+
+@pytest.fixture(scope="module")
+def worker(topics: Topics, kafka_bootstrap: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WorkerProcess]:
     """A worker that hears two sensors, one of them faulty, for as long as the module's tests last."""
     from soundscene_worker.broker.connection import KafkaConnection
     from soundscene_worker.broker.kafka import KafkaCluster
 
-    topics = Topics.unique()
     with KafkaCluster(KafkaConnection((kafka_bootstrap,))) as cluster:
         cluster.admin().ensure_topics(dict.fromkeys(topics.names, 2))
     started = WorkerProcess(kafka_bootstrap, topics.chunks, topics, tmp_path_factory.mktemp("live") / "worker.log")
@@ -46,14 +51,30 @@ def worker(kafka_bootstrap: str, tmp_path_factory: pytest.TempPathFactory) -> It
 
 
 @pytest.fixture(scope="module")
-def prometheus(worker: WorkerProcess) -> Iterator[PrometheusServer]:
+def auditor(worker: WorkerProcess, topics: Topics, kafka_bootstrap: str) -> Iterator[str]:
+    """Where a watching auditor of the same topics serves its metrics."""
+    port = free_port()
+    program = [sys.executable, "-m", "soundscene_worker.audit", "--follow", "--look-seconds", "1"]
+    names = ["--chunks-topic", topics.chunks, "--predictions-topic", topics.predictions]
+    names += ["--dead-letters-topic", topics.dead_letters]
+    place = ["--bootstrap-servers", kafka_bootstrap, "--http-port", str(port)]
+    watching = spawn([*program, *names, *place], output=subprocess.DEVNULL)
+    try:
+        yield f"127.0.0.1:{port}"
+    finally:
+        stop(watching)
+
+
+@pytest.fixture(scope="module")
+def prometheus(worker: WorkerProcess, auditor: str) -> Iterator[PrometheusServer]:
     """Prometheus with the project's rules, after some windows and some rejected chunks."""
-    with PrometheusServer([worker.address], rules=[RULES]) as server:
+    with PrometheusServer([worker.address, auditor], rules=[RULES]) as server:
         for happened in (
             'rate(soundscene_device_windows_total{device="well"}[20s]) > 0',
             'rate(soundscene_device_windows_total{device="ill"}[20s]) > 0',
             "rate(soundscene_chunks_rejected_total[20s]) > 0",
             "rate(soundscene_commits_total[20s]) > 0",
+            "soundscene_audit_windows_published > 0",
         ):
             server.wait_for(happened, timeout_seconds=60)
         yield server
@@ -78,10 +99,13 @@ def test_the_rules_run(prometheus: PrometheusServer) -> None:
     assert prometheus.query('ALERTS{alertname=~"SoundsceneWorker.*|SoundsceneBroker.*"}') == []
 
 
-def test_prometheus_takes_the_page_as_it_is(prometheus: PrometheusServer, worker: WorkerProcess, promtool: str) -> None:
-    """The target is up, nothing on its page is dropped, and promtool finds no fault with the names."""
-    assert [series["value"][1] for series in prometheus.query("up")] == ["1"]
-    with urllib.request.urlopen(f"http://{worker.address}/metrics", timeout=5) as page:
-        text = page.read()
-    outcome = subprocess.run([promtool, "check", "metrics"], input=text, capture_output=True, check=False)
-    assert outcome.returncode == 0, outcome.stdout + outcome.stderr
+def test_prometheus_takes_both_pages_as_they_are(
+    prometheus: PrometheusServer, worker: WorkerProcess, auditor: str, promtool: str
+) -> None:
+    """Worker and auditor are up, nothing on their pages is dropped, and promtool finds no fault with the names."""
+    assert [series["value"][1] for series in prometheus.query("up")] == ["1", "1"]
+    for address in (worker.address, auditor):
+        with urllib.request.urlopen(f"http://{address}/metrics", timeout=5) as page:
+            text = page.read()
+        outcome = subprocess.run([promtool, "check", "metrics"], input=text, capture_output=True, check=False)
+        assert outcome.returncode == 0, outcome.stdout + outcome.stderr

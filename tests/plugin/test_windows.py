@@ -156,6 +156,15 @@ def test_a_gap_costs_only_the_windows_that_hold_it() -> None:
     assert assembler.push(300, x[300:311]).gaps == ((100, 110),)
 
 
+def test_a_hole_of_any_length_costs_no_time() -> None:
+    """A header that jumps to the end of all indices is a gap like another: its windows are passed over in one step."""
+    assembler = WindowAssembler(GRID, hold_back_samples=50)
+    assembler.push(0, signal(100))
+    windows = assembler.push(2**53 - 300, signal(300)).windows
+    assert len(windows) >= 10
+    assert assembler.lowest_open_index == windows[-1].index + 1
+
+
 def test_a_session_may_begin_in_its_middle() -> None:
     """A consumer that joins late gets the windows that lie wholly in what it hears."""
     assembler = WindowAssembler(GRID, hold_back_samples=50)

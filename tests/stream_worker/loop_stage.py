@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry
 
 from soundscene.classifier import SceneClassifier
 from soundscene_worker.broker.memory import MemoryCluster
+from soundscene_worker.letter_post import DeadLetterPost
 from soundscene_worker.logs import EventLog
 from soundscene_worker.loop import LoopSettings, Worker
 from soundscene_worker.messages.chunk import ChunkHeader, ChunkLimits
@@ -59,7 +60,6 @@ class Start:
         policy = StreamPolicy(bundle.front_end, bundle.fusion.smoothing_windows)
         settings = LoopSettings(
             PREDICTIONS,
-            DEAD_LETTERS,
             ChunkLimits(),
             policy,
             poll_seconds=0.0,
@@ -67,13 +67,15 @@ class Start:
             commit_interval_seconds=0.0,
         )
         self.registry = CollectorRegistry()
+        metrics = WorkerMetrics(self.registry, bundle)
         return Worker(
             settings=settings,
             consumer=self.cluster.consumer("g", [CHUNKS]),
             producer=self.cluster.producer(),
             scorer=SceneScorer(self.classifier),
             dead_letters=DeadLetterOffice(DeadLetterPolicy()),
-            metrics=WorkerMetrics(self.registry, bundle),
+            letter_post=DeadLetterPost(self.cluster.producer(), DEAD_LETTERS, metrics, EventLog()),
+            metrics=metrics,
             log=EventLog(),
             new_bundle=lambda: self.next_bundles.pop() if self.next_bundles else None,
         )

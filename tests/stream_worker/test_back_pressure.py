@@ -14,6 +14,7 @@ from soundscene.bundle import Bundle
 from soundscene.classifier import SceneClassifier
 from soundscene_worker.broker.connection import ConsumerTuning, KafkaConnection
 from soundscene_worker.broker.kafka import KafkaCluster
+from soundscene_worker.letter_post import DeadLetterPost
 from soundscene_worker.logs import EventLog
 from soundscene_worker.loop import LoopSettings, Worker
 from soundscene_worker.messages.chunk import ChunkHeader, ChunkLimits, encode_chunk
@@ -53,13 +54,15 @@ def test_work_longer_than_the_poll_interval_costs_no_membership(
     with KafkaCluster(KafkaConnection((kafka_bootstrap,)), consuming) as cluster:
         fill(cluster, chunks)
         policy = StreamPolicy(tiny_bundle.front_end, tiny_bundle.fusion.smoothing_windows)
+        metrics = WorkerMetrics(registry, tiny_bundle)
         worker = Worker(
-            settings=LoopSettings(predictions, letters, ChunkLimits(), policy, poll_records=500),
+            settings=LoopSettings(predictions, ChunkLimits(), policy, poll_records=500),
             consumer=cluster.consumer(f"group-{chunks}", [chunks]),
             producer=cluster.producer(),
             scorer=SlowScorer(SceneClassifier(tiny_bundle)),
             dead_letters=DeadLetterOffice(DeadLetterPolicy()),
-            metrics=WorkerMetrics(registry, tiny_bundle),
+            letter_post=DeadLetterPost(cluster.producer(), letters, metrics, EventLog()),
+            metrics=metrics,
             log=EventLog(),
         )
         paused, began = 0.0, time.monotonic()

@@ -110,6 +110,24 @@ def test_a_bad_record_costs_nothing_but_itself(cluster: MemoryCluster, start: St
     assert {str(without_latency(p)) for p in published(cluster)} == undisturbed
 
 
+def test_a_dead_letter_topic_that_is_gone_holds_up_nothing(
+    cluster: MemoryCluster, start: Start, undisturbed: set[str]
+) -> None:
+    """Word of bad records cannot be sent: that is counted, and every prediction is published and committed."""
+    for _ in range(5):
+        cluster.producer().send(CHUNKS, b"a", b"not sound", [("ce_type", b"nonsense")])
+    del cluster.topics[DEAD_LETTERS]
+    worker = start()
+    run_to_the_end(worker)
+    worker.letter_post.close()
+    assert worker.letter_post._thread is not None
+    worker.letter_post._thread.join(60)
+    assert {str(without_latency(p)) for p in published(cluster)} == undisturbed
+    assert start.value("soundscene_dead_letters_total", outcome="failed") == 5
+    assert start.value("soundscene_deliveries_failed_total") == 0
+    assert start.value("soundscene_commits_total", outcome="stored") > 0
+
+
 def test_a_stopped_worker_has_committed(cluster: MemoryCluster, start: Start) -> None:
     """After a clean stop nothing is published twice."""
     worker = start()

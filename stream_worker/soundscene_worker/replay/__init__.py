@@ -1,0 +1,1 @@
+"""Scoring a part of the log again, beside the first results."""
