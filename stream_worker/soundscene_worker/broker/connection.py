@@ -128,7 +128,8 @@ class ConsumerTuning:
     poll_records : int > 0
         Most records one poll returns: with 1 s chunks of 16-bit sound, 64 are 5.6 MB.
     session_timeout_seconds, heartbeat_seconds : float > 0
-        After how much silence the group gives the partitions to others, and how often we speak.
+        After how much silence the group gives the partitions to others, and how often we speak. A member hears of
+        a rebalance when it speaks: often, so that a dead worker's partitions are served again within 15 s.
     poll_interval_seconds : float > 0
         Longest time between two polls before the member counts as stuck.
     assignor : str
@@ -142,7 +143,7 @@ class ConsumerTuning:
 
     poll_records: int = 64
     session_timeout_seconds: float = 10.0
-    heartbeat_seconds: float = 3.0
+    heartbeat_seconds: float = 1.0
     poll_interval_seconds: float = 300.0
     assignor: str = "cooperative-sticky"
     group_instance_id: str | None = None
