@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import subprocess
 import sys
@@ -21,7 +22,7 @@ from soundscene_worker.broker.kafka import KafkaCluster
 from soundscene_worker.broker.protocol import Cluster
 from tests.faults.predictions import Predictions
 
-DEVICES = 6
+DEVICES = 7  # as many as it takes to reach every partition
 PARTITIONS = 3
 SPEED = 2.0
 PATIENCE_SECONDS = 60.0
@@ -73,6 +74,7 @@ class Stage:
         self._limit_seconds: float | None = None
         self._folder = folder
         self._sensors: Child | None = None
+        self._numbers = itertools.count()
         self._create_topics()
         self.predictions = Predictions(self.connect, self.topics.predictions)
 
@@ -95,7 +97,7 @@ class Stage:
         environment: Mapping[str, str] | None = None,
     ) -> WorkerProcess:
         """Start one more worker; it need not be ready yet."""
-        log = log or self._folder / f"worker-{len(self.workers)}.log"
+        log = log or self._folder / f"worker-{next(self._numbers)}.log"
         where = bootstrap or self.bootstrap
         worker = WorkerProcess(where, self.group, self.topics, log, options=options, environment=environment)
         self.workers.append(worker)
@@ -117,6 +119,20 @@ class Stage:
             time.sleep(0.3)
             self.predictions.read_on()
 
+    def wait_for_more(self, windows: int) -> None:
+        """Return when so many windows more are published."""
+        self.predictions.read_on()
+        enough = self.predictions.windows + windows
+        self.wait(lambda: self.predictions.windows >= enough)
+
+    def wait_until_logged(self, event: str) -> None:
+        """Return when a worker has logged this event."""
+        self.wait(lambda: bool(self.logged(event)))
+
+    def kill_worker(self) -> None:
+        """End the youngest worker as a power cut would."""
+        kill(self.workers.pop().child)
+
     def recover(self, since: float, limit_seconds: float) -> None:
         """Measure how long after `since` (s since 1970) every partition has its first new prediction.
 
@@ -124,12 +140,8 @@ class Stage:
         """
         waiting = set(self.predictions.partitions)
         last = since
-
-        def has_recovered() -> bool:
-            return not waiting
-
         deadline = time.monotonic() + PATIENCE_SECONDS
-        while not has_recovered():
+        while waiting:
             assert time.monotonic() < deadline, f"no new prediction in partitions {waiting}\n{self.complaints()}"
             arrived = self.predictions.read_on()
             last = max([last, *(at for p, at in arrived.items() if p in waiting)])
@@ -139,10 +151,9 @@ class Stage:
         self._limit_seconds = limit_seconds
 
     def set_topic(self, topic: str, **settings: str) -> None:
-        """Change settings of a topic; `max_message_bytes` stands for `max.message.bytes`."""
-        named = {name.replace("_", "."): value for name, value in settings.items()}
+        """Change settings of a topic."""
         with contextlib.closing(KafkaAdminClient(bootstrap_servers=self.bootstrap)) as admin:
-            admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, named)])
+            admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, settings)])
 
     def committed(self) -> dict[int, int]:
         """Return the group's commits: partition to offset."""
@@ -154,7 +165,7 @@ class Stage:
 
     def logged(self, event: str) -> list[dict[str, object]]:
         """Return every line with this event from all workers' logs."""
-        lines = [line for w in self.workers if w.log.is_file() for line in w.log.read_text().splitlines()]
+        lines = [line for log in self._logs() for line in log.read_text().splitlines()]
         found = [json.loads(line) for line in lines if line.startswith("{")]
         return [line for line in found if line.get("event") == event]
 
@@ -182,7 +193,10 @@ class Stage:
 
     def complaints(self) -> str:
         """Return the ends of what workers printed."""
-        return "\n".join(f"{w.log.name}: {w.log.read_text()[-1500:]}" for w in self.workers if w.log.is_file())
+        return "\n".join(f"{log.name}: {log.read_text()[-1500:]}" for log in self._logs())
+
+    def _logs(self) -> list[Path]:
+        return sorted(self._folder.glob("worker-*.log"))
 
     def close(self) -> None:
         """End whatever still runs."""
