@@ -171,8 +171,11 @@ class ConsumerTuning:
         }
         if not member:
             return reader
+        # A connection that died without a word is found out, and another one made, before the group forgets us.
+        answer_ms = round(1000 * max(1.0, 0.5 * self.session_timeout_seconds))
         return {
             **reader,
+            "request_timeout_ms": answer_ms,
             "group_instance_id": self.group_instance_id,
             "max_poll_records": self.poll_records,
             "max_poll_interval_ms": round(1000 * self.poll_interval_seconds),
@@ -232,7 +235,7 @@ class ProducerTuning:
             "max_request_size": self.request_bytes,
             "compression_type": None if self.compression == "none" else self.compression,
             "delivery_timeout_ms": round(1000 * self.delivery_timeout_seconds),
-            "request_timeout_ms": round(1000 * min(10.0, second_attempt)),
+            "request_timeout_ms": round(1000 * min(5.0, second_attempt)),
             "max_block_ms": round(1000 * self.block_seconds),
             "reconnect_backoff_max_ms": round(1000 * self.reconnect_seconds),
         }

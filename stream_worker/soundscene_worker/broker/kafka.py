@@ -63,8 +63,7 @@ class KafkaConsumer(Consumer):
     @override
     def poll(self, timeout_seconds: float, max_records: int | None = None) -> Polled:
         self._open_held_back()
-        with translated("polling"):
-            batches = self._client.poll(round(1000 * timeout_seconds), max_records)
+        batches = reading.poll(self._client, timeout_seconds, max_records)
         change = self._take_over_changes()
         # Records of a partition that has just changed hands were read before the change.
         current = self.assignment() - change.assigned
