@@ -115,6 +115,7 @@ class Stage:
         deadline = time.monotonic() + PATIENCE_SECONDS
         self.predictions.read_on()
         while not condition():
+            self._assert_alive()
             assert time.monotonic() < deadline, self.complaints()
             time.sleep(0.3)
             self.predictions.read_on()
@@ -142,6 +143,7 @@ class Stage:
         last = since
         deadline = time.monotonic() + PATIENCE_SECONDS
         while waiting:
+            self._assert_alive()
             assert time.monotonic() < deadline, f"no new prediction in partitions {waiting}\n{self.complaints()}"
             arrived = self.predictions.read_on()
             last = max([last, *(at for p, at in arrived.items() if p in waiting)])
@@ -194,6 +196,10 @@ class Stage:
     def complaints(self) -> str:
         """Return the ends of what workers printed."""
         return "\n".join(f"{log.name}: {log.read_text()[-1500:]}" for log in self._logs())
+
+    def _assert_alive(self) -> None:
+        statuses = [worker.child.poll() for worker in self.workers]
+        assert not any(statuses), f"workers ended with {statuses}\n{self.complaints()}"
 
     def _logs(self) -> list[Path]:
         return sorted(self._folder.glob("worker-*.log"))
