@@ -16,7 +16,7 @@ from tests.faults.proxy import Proxy
 from tests.faults.report import write_table
 from tests.faults.stage import Outcome, Stage
 
-MEASURED: dict[str, Outcome] = {}
+MEASURED: dict[str, Outcome | None] = {}
 Record = Callable[[Outcome], None]
 
 
@@ -68,6 +68,7 @@ def proxied_broker() -> Iterator[tuple[KafkaBroker, Proxy]]:
 def record(request: pytest.FixtureRequest) -> Record:
     """Function that notes an outcome under the sentence that the test promises."""
     name = request.node.name.removeprefix("test_").replace("_", " ")
+    MEASURED[name] = None
 
     def note(outcome: Outcome) -> None:
         MEASURED[name] = outcome

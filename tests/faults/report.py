@@ -12,16 +12,22 @@ from tests.faults.stage import Outcome
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 
 
-def write_table(page: Path, outcomes: Mapping[str, Outcome]) -> None:
-    """Replace the table between the two marks of a page, and write the same as JSON beside it."""
+def write_table(page: Path, outcomes: Mapping[str, Outcome | None]) -> None:
+    """Bring the table between the two marks of a page, and the JSON beside it, up to date.
+
+    Rows of tests that did not run stay; None takes a row away: its test ran and failed.
+    """
+    store = page.with_suffix(".json")
+    known = json.loads(store.read_text()) if store.exists() else {}
+    known |= {name: None if outcome is None else asdict(outcome) for name, outcome in outcomes.items()}
+    rows = {name: Outcome(**row) for name, row in sorted(known.items()) if row is not None}
     before, _, rest = page.read_text().partition(BEGIN)
     _, _, after = rest.partition(END)
     head = "| fault | expected | missing | differing | repeated | recovery (s) | allowed (s) | times |"
-    rows = [_row(name, outcome) for name, outcome in outcomes.items()]
-    table = "\n".join([head, "|---" * 8 + "|", *rows])
+    table = "\n".join([head, "|---" * 8 + "|", *(_row(name, outcome) for name, outcome in rows.items())])
     page.write_text(f"{before}{BEGIN}\n{table}\n{END}{after}")
-    plain = {name: asdict(outcome) for name, outcome in outcomes.items()}
-    page.with_suffix(".json").write_text(json.dumps(plain, indent=2) + "\n")
+    plain = {name: asdict(outcome) for name, outcome in rows.items()}
+    store.write_text(json.dumps(plain, indent=2) + "\n")
 
 
 def _row(name: str, outcome: Outcome) -> str:

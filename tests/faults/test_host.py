@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 
@@ -17,9 +18,15 @@ FULL = Path("/dev/full")
 LIBRARY = next(iter(sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))), None)
 
 
+# libfaketime 0.9.10 spoils clock_nanosleep until a monotonic time, which is how Python sleeps.
+SLEEP = "import select, time\ntime.sleep = lambda seconds: select.select([], [], [], seconds) and None\n"
+
+
 def faked(clock: Path) -> dict[str, str]:
     """Return variables under which a program's wall clock is off by what a file says."""
+    clock.with_name("sitecustomize.py").write_text(SLEEP)
     return {
+        "PYTHONPATH": os.pathsep.join([str(clock.parent), os.environ.get("PYTHONPATH", "")]),
         "LD_PRELOAD": str(LIBRARY),
         "FAKETIME_TIMESTAMP_FILE": str(clock),
         "FAKETIME_NO_CACHE": "1",
