@@ -70,3 +70,15 @@ def test_connections_are_left_half_open(stage: Stage, proxy: Proxy, record: Reco
     stage.predictions.read_on()
     stage.recover(stranded_at, WORKER_LIMIT_SECONDS)
     record(stage.audit())
+
+
+def test_deliveries_time_out(stage: Stage, proxy: Proxy, record: Record) -> None:
+    """Predictions given up after the delivery timeout are made and sent again, and nothing is committed before."""
+    stage.play("--delivery-timeout-seconds", "4", bootstrap=f"127.0.0.1:{proxy.port}")
+    proxy.silence()
+    time.sleep(OUTAGE_SECONDS)
+    assert stage.logged("delivery_failed")
+    stage.predictions.read_on()
+    proxy.heal()
+    stage.recover(time.time(), BROKER_LIMIT_SECONDS)
+    record(stage.audit())

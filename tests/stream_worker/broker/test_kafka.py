@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import contextlib
 import gc
 import importlib
 import sys
@@ -10,8 +11,10 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import kafka
 import kafka.errors
 import pytest
+from kafka.admin import ConfigResource, ConfigResourceType
 
 from scripts.kafka_broker import KafkaBroker
 from scripts.processes import ServiceError, free_port
@@ -224,6 +227,23 @@ def test_a_member_that_was_silent_for_too_long_learns_that_it_has_lost_its_parti
 
 
 @pytest.mark.integration
+@pytest.mark.integration
+def test_one_refused_record_does_not_spoil_the_next(kafka_bootstrap: str, create_topics: CreateTopics) -> None:
+    """The library's producer is of no use after a refusal; ours is."""
+    [topic] = create_topics("small")
+    resource = ConfigResource(ConfigResourceType.TOPIC, topic, {"max.message.bytes": "200"})
+    with contextlib.closing(kafka.KafkaAdminClient(bootstrap_servers=kafka_bootstrap)) as admin:
+        admin.alter_configs([resource])
+    with KafkaCluster(connection(kafka_bootstrap)) as cluster:
+        producer = cluster.producer()
+        producer.send(topic, b"k", bytes(1000))
+        with pytest.raises(DeliveryFailed):
+            producer.flush(5)
+        producer.send(topic, b"k", b"fits")
+        producer.flush(5)
+        assert [record.value for record in cluster.read_to_end(topic)] == [b"fits"]
+
+
 def test_a_compressed_topic_is_read(kafka_bootstrap: str, create_topics: CreateTopics) -> None:
     """Every codec that can be chosen for sending can be read."""
     for codec in ("gzip", "snappy", "lz4", "zstd"):
