@@ -32,20 +32,3 @@ def test_three_workers_join_and_leave(stage: Stage, assignor: str, is_static: bo
         stage.wait_for_more(windows=14)
         join(name)
     record(stage.audit())
-
-
-def test_commit_is_refused_during_a_rebalance(stage: Stage, record: Record) -> None:
-    """A worker whose commit the group refuses goes on, and what it had done is done once more or not at all."""
-    eager = ("--assignor", "range", "--commit-interval-seconds", "0", "--poll-records", "1")
-    stage.play(*eager)
-    for _ in range(8):
-        stage.start_worker(*eager)
-        stage.workers[-1].wait_until_ready()
-        stage.wait_for_more(windows=3)
-        if stage.logged("commit_refused"):
-            break
-        leaver = stage.workers[-1]
-        assert leaver.stop() == 0, leaver.log.read_text()[-3000:]
-    assert stage.logged("commit_refused"), "no commit fell into a rebalance"
-    assert all(worker.child.poll() in {None, 0} for worker in stage.workers), stage.complaints()
-    record(stage.audit())
