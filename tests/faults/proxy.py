@@ -12,6 +12,7 @@ from typing import Any, Self
 from scripts.processes import free_port
 
 _BLOCK_BYTES = 16_384
+_TICK_SECONDS = 1e-6
 
 
 class Proxy:
@@ -127,12 +128,19 @@ class Proxy:
             self._links.discard(link)
 
     async def _pump(self, link: _Link, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        due = 0.0
+
+        def deliver(data: bytes) -> None:
+            if not link.is_stranded:
+                writer.write(data)
+
         with contextlib.suppress(OSError):
             while data := await reader.read(_BLOCK_BYTES):
-                await asyncio.sleep(self.delay_seconds + len(data) / self.bytes_per_second)
-                if not link.is_stranded:
-                    writer.write(data)
-                    await writer.drain()
+                await asyncio.sleep(len(data) / self.bytes_per_second)
+                due = max(due + _TICK_SECONDS, self._loop.time() + self.delay_seconds)  # later, but in order
+                self._loop.call_at(due, deliver, data)
+                await writer.drain()
+            await asyncio.sleep(max(0.0, due - self._loop.time()))
         if not link.is_stranded:
             link.close()
 

@@ -82,19 +82,3 @@ def test_deliveries_time_out(stage: Stage, proxy: Proxy, record: Record) -> None
     proxy.heal()
     stage.recover(time.time(), BROKER_LIMIT_SECONDS)
     record(stage.audit())
-
-
-def test_commit_is_refused_during_a_rebalance(stage: Stage, proxy: Proxy, record: Record) -> None:
-    """A worker whose commit the group refuses goes on; what it had done is done once more by whoever has it now.
-
-    Its way to the broker takes a second, so that its commits, one after another, meet the rebalance before it knows.
-    """
-    eager = ("--assignor", "range", "--commit-interval-seconds", "0", "--poll-records", "4")
-    stage.play(*eager, bootstrap=f"127.0.0.1:{proxy.port}")
-    proxy.delay_seconds = 1.0
-    time.sleep(3)
-    stage.start_worker(*eager)
-    stage.wait(lambda: any("poll on" in str(line["error"]) for line in stage.logged("commit_refused")))
-    proxy.heal()
-    stage.wait_for_more(windows=20)
-    record(stage.audit())
