@@ -13,7 +13,7 @@ SECONDS ?= 60
 MINUTES ?= 30
 PYTEST_ARGS ?=
 
-.PHONY: help setup test lint format demo bench soak dashboard clean
+.PHONY: help setup test lint format demo bench soak faults dashboard clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -50,6 +50,9 @@ bench: $(READY)  ## measure plugin, training and, on a real broker, the worker; 
 
 soak: $(READY)  ## a worker under load for MINUTES (30): memory, threads, files, lag, catch-up, auditor's verdict
 	@$(BIN)/python -m benchmarks.soak --minutes $(MINUTES)
+
+faults: $(READY)  ## do to a real broker and its workers what can go wrong; writes docs/faults.md, 15 minutes
+	@SOUNDSCENE_FAULTS_PAGE=docs/faults.md $(BIN)/pytest tests/faults $(PYTEST_ARGS)
 
 dashboard: $(READY)  ## write deploy/grafana/dashboards/soundscene.json anew
 	$(BIN)/python -m scripts.build_dashboard

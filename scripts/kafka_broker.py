@@ -140,6 +140,12 @@ class KafkaBroker:
             kill(self._child)
             self._child = None
 
+    def shut_down(self) -> None:
+        """End the broker in good order (SIGTERM); its data stay for the next `start()`."""
+        if self._child is not None:
+            stop(self._child, timeout_seconds=30)
+            self._child = None
+
     def stop(self) -> None:
         """End the broker and remove its data."""
         if self._child is not None:

@@ -7,6 +7,7 @@ import sys
 import time
 import urllib.request
 import uuid
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -66,8 +67,18 @@ def scrape(address: str) -> list[Sample]:
 class WorkerProcess:
     """`soundscene-worker` with its own port for metrics; its output goes to a file."""
 
-    def __init__(self, bootstrap: str, group: str, topics: Topics, log: Path, *, core: int | None = None) -> None:
-        """Start it, on one processor core if asked."""
+    def __init__(
+        self,
+        bootstrap: str,
+        group: str,
+        topics: Topics,
+        log: Path,
+        *,
+        core: int | None = None,
+        options: Sequence[str] = (),
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        """Start it, on one processor core if asked, with more options and variables."""
         port = free_port()
         self.address = f"127.0.0.1:{port}"
         self.log = log
@@ -75,9 +86,9 @@ class WorkerProcess:
         program = [sys.executable, "-m", "soundscene_worker", "--bootstrap-servers", bootstrap]
         with log.open("wb") as output:
             self.child: Child = spawn(
-                [*pinning, *program, *worker_arguments(topics, group, port)],
+                [*pinning, *program, *worker_arguments(topics, group, port), *options],
                 output=output,
-                environment={"OMP_NUM_THREADS": "1"},
+                environment={"OMP_NUM_THREADS": "1", **(environment or {})},
             )
 
     def wait_until_ready(self) -> None:

@@ -280,6 +280,7 @@ class Worker:
         starts = {partition: state.start.offset for partition, state in self._partitions.items()}
         self._let_go(starts)
         self._to_begin.update(starts)
+        self._stopping.wait(self.settings.poll_seconds)  # what was refused at once would be again
 
     def _commit(self) -> bool:
         """Commit what was acknowledged; return whether the group has it."""

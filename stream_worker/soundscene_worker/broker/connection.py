@@ -128,7 +128,8 @@ class ConsumerTuning:
     poll_records : int > 0
         Most records one poll returns: with 1 s chunks of 16-bit sound, 64 are 5.6 MB.
     session_timeout_seconds, heartbeat_seconds : float > 0
-        After how much silence the group gives the partitions to others, and how often we speak.
+        After how much silence the group gives the partitions to others, and how often we speak. A member hears of
+        a rebalance when it speaks: often, so that a dead worker's partitions are served again within 15 s.
     poll_interval_seconds : float > 0
         Longest time between two polls before the member counts as stuck.
     assignor : str
@@ -142,7 +143,7 @@ class ConsumerTuning:
 
     poll_records: int = 64
     session_timeout_seconds: float = 10.0
-    heartbeat_seconds: float = 3.0
+    heartbeat_seconds: float = 1.0
     poll_interval_seconds: float = 300.0
     assignor: str = "cooperative-sticky"
     group_instance_id: str | None = None
@@ -170,8 +171,11 @@ class ConsumerTuning:
         }
         if not member:
             return reader
+        # A connection that died without a word is found out, and another one made, before the group forgets us.
+        answer_ms = round(1000 * max(1.0, 0.5 * self.session_timeout_seconds))
         return {
             **reader,
+            "request_timeout_ms": answer_ms,
             "group_instance_id": self.group_instance_id,
             "max_poll_records": self.poll_records,
             "max_poll_interval_ms": round(1000 * self.poll_interval_seconds),
@@ -231,7 +235,7 @@ class ProducerTuning:
             "max_request_size": self.request_bytes,
             "compression_type": None if self.compression == "none" else self.compression,
             "delivery_timeout_ms": round(1000 * self.delivery_timeout_seconds),
-            "request_timeout_ms": round(1000 * min(10.0, second_attempt)),
+            "request_timeout_ms": round(1000 * min(5.0, second_attempt)),
             "max_block_ms": round(1000 * self.block_seconds),
             "reconnect_backoff_max_ms": round(1000 * self.reconnect_seconds),
         }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Self
@@ -11,11 +10,12 @@ from typing import Any, Final, Self
 from soundscene.errors import MissingExtraError
 from soundscene_worker.broker import reading
 from soundscene_worker.broker.connection import ConsumerTuning, KafkaConnection, ProducerTuning
-from soundscene_worker.broker.errors import BrokerUnreachable, CommitRefused, DeliveryFailed, TopicMissing
-from soundscene_worker.broker.protocol import Admin, Cluster, Commit, Consumer, Polled, Producer, Record, TopicPartition
+from soundscene_worker.broker.errors import BrokerUnreachable, CommitRefused, TopicMissing
+from soundscene_worker.broker.producing import KafkaProducer
+from soundscene_worker.broker.protocol import Admin, Cluster, Commit, Consumer, Polled, Record, TopicPartition
 from soundscene_worker.broker.reading import record_of
 from soundscene_worker.broker.rebalance import Change, Membership
-from soundscene_worker.broker.translation import WAYS_OUT, overheard, refusal, translate, translated
+from soundscene_worker.broker.translation import WAYS_OUT, overheard, refusal, translated
 
 try:
     import crc32c  # noqa: F401 - kafka-python takes it when it is there; without it a record costs 20 times the CPU
@@ -63,8 +63,7 @@ class KafkaConsumer(Consumer):
     @override
     def poll(self, timeout_seconds: float, max_records: int | None = None) -> Polled:
         self._open_held_back()
-        with translated("polling"):
-            batches = self._client.poll(round(1000 * timeout_seconds), max_records)
+        batches = reading.poll(self._client, timeout_seconds, max_records)
         change = self._take_over_changes()
         # Records of a partition that has just changed hands were read before the change.
         current = self.assignment() - change.assigned
@@ -207,60 +206,6 @@ class _Listener(kafka.ConsumerRebalanceListener):  # type: ignore[misc]  # the l
         self._membership.note("lost", map(_ours, lost))
 
 
-class KafkaProducer(Producer):
-    """See `protocol.Producer`."""
-
-    def __init__(self, client: Any, servers_text: str) -> None:
-        self._client = client
-        self._servers_text = servers_text
-        self._lock = threading.Lock()
-        self._failures: list[Exception] = []  # filled on the library's thread
-        self._closed = False
-
-    @override
-    def send(
-        self,
-        topic: str,
-        key: bytes | None,
-        value: bytes | None,
-        headers: Iterable[tuple[str, bytes]] = (),
-        *,
-        timestamp_ms: int | None = None,
-        partition: int | None = None,
-    ) -> None:
-        with translated(f"sending to topic {topic!r} at {self._servers_text}"):
-            future = self._client.send(
-                topic, value=value, key=key, headers=list(headers), timestamp_ms=timestamp_ms, partition=partition
-            )
-            future.add_errback(self._failed)
-
-    @override
-    def flush(self, timeout_seconds: float) -> None:
-        late = None
-        try:
-            self._client.flush(timeout_seconds)
-        except kafka_errors.KafkaTimeoutError as error:
-            late = error
-        with self._lock:
-            failures, self._failures = self._failures, []
-        if late is not None:
-            failures.append(late)
-        if failures:
-            reason = translate(failures[0], f"{len(failures)} or more records were not acknowledged")
-            raise DeliveryFailed(str(reason)) from failures[0]
-
-    @override
-    def close(self, timeout_seconds: float = 5.0) -> None:
-        if not self._closed:
-            self._closed = True
-            with contextlib.suppress(kafka_errors.KafkaError):
-                self._client.close(timeout_seconds)
-
-    def _failed(self, error: Exception) -> None:
-        with self._lock:
-            self._failures.append(error)
-
-
 class KafkaAdmin(Admin):
     """See `protocol.Admin`."""
 
@@ -323,8 +268,8 @@ class KafkaCluster(Cluster):
 
     @override
     def producer(self) -> KafkaProducer:
-        client = self._connect(kafka.KafkaProducer, **self.producing.client_settings())
-        producer = KafkaProducer(client, self.connection.servers_text)
+        settings = self.producing.client_settings()
+        producer = KafkaProducer(lambda: self._connect(kafka.KafkaProducer, **settings), self.connection.servers_text)
         self._made.append(producer.close)
         return producer
 

@@ -1,15 +1,28 @@
-"""Reading a topic with the client library, without a group; this file needs no library."""
+"""Reading a topic with the client library; this file needs no library."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Final
 
 from soundscene_worker.broker.errors import BrokerUnreachable
 from soundscene_worker.broker.protocol import Record, TopicPartition
 from soundscene_worker.broker.translation import WAYS_OUT, translated
 
-__all__ = ["read", "record_of", "spans"]
+__all__ = ["poll", "read", "record_of", "spans"]
+
+_OUTAGE_PAUSE_SECONDS: Final = 0.1
+
+
+def poll(client: Any, timeout_seconds: float, max_records: int | None) -> dict[Any, list[Any]]:
+    """Return the library's records; none in an outage, which it raises only when it meets one half-way."""
+    try:
+        with translated("polling"):
+            return dict(client.poll(round(1000 * timeout_seconds), max_records))
+    except BrokerUnreachable:
+        time.sleep(min(timeout_seconds, _OUTAGE_PAUSE_SECONDS))  # it may fail at once, and again
+        return {}
 
 
 def record_of(theirs: Any) -> Record:

@@ -75,7 +75,7 @@ def meaning(error_class: type[BaseException]) -> type[BrokerError]:
 def translate(error: BaseException, doing: str) -> BrokerError:
     """Return our error, saying what was being done, what came of it and what to do now."""
     ours = meaning(type(error))
-    what = type(error).__name__ if error.args in {(), (None,)} else str(error)
+    what = type(error).__name__ if error.args in ((), (None,)) else str(error)
     way_out = WAYS_OUT.get(ours)
     return ours(f"{doing}: {what}" + (f"; {way_out}" if way_out else ""))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import contextlib
 import gc
 import importlib
 import sys
@@ -10,18 +11,21 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import kafka
 import kafka.errors
 import pytest
+from kafka.admin import ConfigResource, ConfigResourceType
 
 from scripts.kafka_broker import KafkaBroker
 from scripts.processes import ServiceError, free_port
 from scripts.pytest_services import unavailable
 from soundscene.errors import MissingExtraError
+from soundscene_worker.broker import reading
 from soundscene_worker.broker.connection import ConsumerTuning, KafkaConnection, ProducerTuning
-from soundscene_worker.broker.errors import BrokerError, BrokerUnreachable, DeliveryFailed
+from soundscene_worker.broker.errors import BrokerError, BrokerUnreachable, CommitRefused, DeliveryFailed
 from soundscene_worker.broker.kafka import KafkaCluster
 from soundscene_worker.broker.protocol import Commit, Consumer, Producer, Record, TopicPartition
-from soundscene_worker.broker.translation import meaning
+from soundscene_worker.broker.translation import meaning, translate
 
 # kafka-python leaves the sockets of refused connections to the garbage collector.
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
@@ -75,6 +79,27 @@ def test_every_error_of_the_client_library_has_a_meaning() -> None:
     }
     table = "".join(f"{name} {meaning(thing).__name__}\n" for name, thing in sorted(classes.items()))
     assert table == KNOWN_ERRORS.read_text()
+
+
+def test_an_outage_met_half_way_through_a_poll_is_no_record() -> None:
+    """The library lets some connection errors through; to a worker they are silence, and nothing else is."""
+
+    class Client:
+        def __init__(self, error: Exception) -> None:
+            self.error = error
+
+        def poll(self, *_: object) -> None:
+            raise self.error
+
+    assert reading.poll(Client(kafka.errors.KafkaConnectionError("reset by peer")), 0.0, None) == {}
+    with pytest.raises(BrokerError, match="polling"):
+        reading.poll(Client(kafka.errors.TopicAuthorizationFailedError()), 0.0, None)
+
+
+def test_an_error_that_holds_an_error_is_translated() -> None:
+    """The library wraps the group's answer to a commit in another error: it is told, not tripped over."""
+    wrapped = kafka.errors.CommitFailedError(kafka.errors.UnknownMemberIdError())
+    assert isinstance(translate(wrapped, "committing"), CommitRefused)
 
 
 def test_without_the_checksum_package_nothing_starts(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -202,6 +227,23 @@ def test_a_member_that_was_silent_for_too_long_learns_that_it_has_lost_its_parti
 
 
 @pytest.mark.integration
+@pytest.mark.integration
+def test_one_refused_record_does_not_spoil_the_next(kafka_bootstrap: str, create_topics: CreateTopics) -> None:
+    """The library's producer is of no use after a refusal; ours is."""
+    [topic] = create_topics("small")
+    resource = ConfigResource(ConfigResourceType.TOPIC, topic, {"max.message.bytes": "200"})
+    with contextlib.closing(kafka.KafkaAdminClient(bootstrap_servers=kafka_bootstrap)) as admin:
+        admin.alter_configs([resource])
+    with KafkaCluster(connection(kafka_bootstrap)) as cluster:
+        producer = cluster.producer()
+        producer.send(topic, b"k", bytes(1000))
+        with pytest.raises(DeliveryFailed):
+            producer.flush(5)
+        producer.send(topic, b"k", b"fits")
+        producer.flush(5)
+        assert [record.value for record in cluster.read_to_end(topic)] == [b"fits"]
+
+
 def test_a_compressed_topic_is_read(kafka_bootstrap: str, create_topics: CreateTopics) -> None:
     """Every codec that can be chosen for sending can be read."""
     for codec in ("gzip", "snappy", "lz4", "zstd"):

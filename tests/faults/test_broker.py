@@ -1,0 +1,28 @@
+"""A broker that goes away and comes back."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import pytest
+
+from scripts.kafka_broker import KafkaBroker
+from tests.faults.conftest import Record
+from tests.faults.stage import BROKER_LIMIT_SECONDS, Stage
+
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
+
+
+@pytest.mark.parametrize("end", [KafkaBroker.shut_down, KafkaBroker.kill], ids=["stopped", "killed"])
+def test_broker_is_ended_and_started(
+    frail_stage: Stage, own_kafka_broker: KafkaBroker, end: Callable[[KafkaBroker], None], record: Record
+) -> None:
+    """A broker that was away for some seconds is used again soon, and nothing is lost."""
+    frail_stage.play(workers=2)
+    end(own_kafka_broker)
+    time.sleep(6)
+    own_kafka_broker.start()
+    returned_at = time.time()
+    frail_stage.recover(returned_at, BROKER_LIMIT_SECONDS)
+    record(frail_stage.audit())

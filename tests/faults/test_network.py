@@ -1,0 +1,84 @@
+"""Connections between a worker and its broker that are cut, slow, or dead without a word."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from scripts.kafka_broker import KafkaBroker
+from tests.faults.conftest import Record, closing_stage
+from tests.faults.proxy import Proxy
+from tests.faults.stage import BROKER_LIMIT_SECONDS, WORKER_LIMIT_SECONDS, Stage
+
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
+
+OUTAGE_SECONDS = 12.0
+
+
+def cut(proxy: Proxy) -> None:
+    proxy.cut()
+
+
+def silence(proxy: Proxy) -> None:
+    proxy.silence()
+
+
+def delay(proxy: Proxy) -> None:
+    proxy.delay_seconds = 1.0
+
+
+def throttle(proxy: Proxy) -> None:
+    proxy.bytes_per_second = 100_000.0
+
+
+@pytest.fixture
+def proxy(proxied_broker: tuple[KafkaBroker, Proxy]) -> Iterator[Proxy]:
+    """The way of the workers to the broker, in good order before and after."""
+    yield proxied_broker[1]
+    proxied_broker[1].heal()
+
+
+@pytest.fixture
+def stage(proxied_broker: tuple[KafkaBroker, Proxy], tmp_path: Path) -> Iterator[Stage]:
+    with closing_stage(proxied_broker[0].bootstrap_servers, tmp_path) as stage:
+        yield stage
+
+
+@pytest.mark.parametrize("spoil", [cut, silence, delay, throttle], ids=lambda spoil: spoil.__name__)
+def test_connections_are_spoilt_for_twelve_seconds(
+    stage: Stage, proxy: Proxy, spoil: Callable[[Proxy], None], record: Record
+) -> None:
+    """Twelve seconds without a usable connection lose nothing, and work goes on soon after."""
+    stage.play(bootstrap=f"127.0.0.1:{proxy.port}")
+    spoil(proxy)
+    time.sleep(OUTAGE_SECONDS)
+    stage.predictions.read_on()
+    proxy.heal()
+    stage.recover(time.time(), BROKER_LIMIT_SECONDS)
+    record(stage.audit())
+
+
+def test_connections_are_left_half_open(stage: Stage, proxy: Proxy, record: Record) -> None:
+    """Connections that died without a word are given up for new ones: nothing is lost, no later than after a death."""
+    stage.play(bootstrap=f"127.0.0.1:{proxy.port}")
+    proxy.strand()
+    stranded_at = time.time()
+    time.sleep(0.5)
+    stage.predictions.read_on()
+    stage.recover(stranded_at, WORKER_LIMIT_SECONDS)
+    record(stage.audit())
+
+
+def test_deliveries_time_out(stage: Stage, proxy: Proxy, record: Record) -> None:
+    """Predictions given up after the delivery timeout are made and sent again, and nothing is committed before."""
+    stage.play("--delivery-timeout-seconds", "4", bootstrap=f"127.0.0.1:{proxy.port}")
+    proxy.silence()
+    time.sleep(OUTAGE_SECONDS)
+    assert stage.logged("delivery_failed")
+    stage.predictions.read_on()
+    proxy.heal()
+    stage.recover(time.time(), BROKER_LIMIT_SECONDS)
+    record(stage.audit())
