@@ -13,7 +13,7 @@ SECONDS ?= 60
 MINUTES ?= 30
 PYTEST_ARGS ?=
 
-.PHONY: help setup test lint format demo bench soak faults dashboard clean
+.PHONY: help setup test lint format demo bench soak faults essentia dashboard clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -54,9 +54,20 @@ soak: $(READY)  ## a worker under load for MINUTES (30): memory, threads, files,
 faults: $(READY)  ## do to a real broker and its workers what can go wrong; writes docs/faults.md, 15 minutes
 	@SOUNDSCENE_FAULTS_PAGE=docs/faults.md $(BIN)/pytest tests/faults $(PYTEST_ARGS)
 
+ESSENTIA := .venv-essentia/.ready
+
+$(ESSENTIA):
+	@test -x .venv-essentia/bin/python || "$(PYTHON)" -m venv .venv-essentia
+	@echo "Installing essentia-tensorflow into .venv-essentia, apart from our TensorFlow (300 MB the first time) ..."
+	@.venv-essentia/bin/python -m pip install --quiet --disable-pip-version-check essentia-tensorflow==2.1b6.dev1389
+	@touch $@
+
+essentia: $(READY) $(ESSENTIA)  ## run the frozen graphs in Essentia's own TensorFlow and compare
+	$(BIN)/pytest tests/train/test_essentia_graphs.py $(PYTEST_ARGS)
+
 dashboard: $(READY)  ## write deploy/grafana/dashboards/soundscene.json anew
 	$(BIN)/python -m scripts.build_dashboard
 
 clean:  ## remove .venv, caches and build results
-	rm -rf .venv .cache build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage
+	rm -rf .venv .venv-essentia .cache build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
