@@ -9,8 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from soundscene.errors import SceneError, SettingsError
+from soundscene.errors import SceneError
 from soundscene_worker.broker.connection import SECURITY_PROTOCOLS, KafkaConnection
+from soundscene_worker.secret_files import read_secret
 
 if TYPE_CHECKING:
     from soundscene_worker.broker.protocol import Cluster
@@ -65,7 +66,7 @@ def read_connection(options: argparse.Namespace, client_id: str) -> KafkaConnect
         ssl_key_file=options.ssl_key_file,
         sasl_mechanism=options.sasl_mechanism,
         sasl_username=options.sasl_username,
-        sasl_password=_first_line(options.sasl_password_file),
+        sasl_password=None if options.sasl_password_file is None else read_secret(options.sasl_password_file),
     )
 
 
@@ -96,12 +97,3 @@ def run_command(name: str, run: Callable[[], int]) -> int:
     except KeyboardInterrupt:
         return 130
     return code
-
-
-def _first_line(path: Path | None) -> str | None:
-    if path is None:
-        return None
-    try:
-        return path.read_text(encoding="utf-8").split("\n")[0]
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"cannot read {path}: {error}") from error

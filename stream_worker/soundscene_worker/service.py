@@ -54,7 +54,8 @@ class WorkerService:
         self._metrics = WorkerMetrics(registry, bundle, version=__version__, max_devices=settings.max_devices)
         self._watch = BundleWatch(bundle.directory, bundle.hash, settings.bundle_check_seconds, log, self._metrics)
         about = About(__version__, _knows(bundle), settings.source_url)
-        self._server = HealthServer(settings.http_host, settings.http_port, registry, self._checks(), about)
+        where = settings.http_host, settings.http_port
+        self._server = HealthServer(*where, registry, self._checks(), about, protection=settings.protection)
         log.event("http_listening", url=self._server.url)
 
     @property
