@@ -155,7 +155,8 @@ def test_idle_connections_make_room(
     asking.request("GET", "/page")
     assert asking.getresponse().read() == b"/page "
     assert threading.active_count() <= before + http_server._CONNECTIONS
-    for connection in (asking, *idle):
+    asking.close()
+    for connection in idle:
         connection.close()
 
 
