@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import threading
+import time
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 from soundscene import __version__
 from soundscene.bundle import Bundle, load_bundle
-from soundscene_worker.broker.errors import TopicMissing
+from soundscene_worker.broker.errors import AccessDenied, TopicMissing
 from soundscene_worker.broker.protocol import Cluster, Consumer
+from soundscene_worker.broker.rights import Right, in_words, of_worker
 from soundscene_worker.health import About, Checks, HealthServer
 from soundscene_worker.letter_post import DeadLetterPost
 from soundscene_worker.logs import EventLog
@@ -22,6 +24,9 @@ from soundscene_worker.settings import WorkerSettings
 from soundscene_worker.streams.policy import StreamPolicy
 
 __all__ = ["WorkerService", "stream_policy"]
+
+_RIGHTS_SECONDS: Final = 1.0
+"""Between two looks for rights that are missing at the start."""
 
 
 class WorkerService:
@@ -74,8 +79,11 @@ class WorkerService:
         Raises
         ------
         BrokerError
-            The broker cannot be reached at the start, a topic is missing, or waiting cannot cure it.
+            The broker cannot be reached at the start, denies us a right for `access_patience_seconds`, a topic is
+            missing, or waiting cannot cure it.
         """
+        if not self._wait_for_rights():
+            return
         self._require_topics()
         settings = self._settings
         self._consumer = self._cluster.consumer(settings.group_id, [settings.chunks_topic])
@@ -148,6 +156,24 @@ class WorkerService:
             return self._consumer is not None and self._consumer.reachable()
 
         return Checks(live={"loop": turning}, ready={"loop": turning, "group": joined, "broker": reachable})
+
+    def _wait_for_rights(self) -> bool:
+        """Wait until the broker grants us everything; return False when stopped meanwhile."""
+        settings, admin = self._settings, self._cluster.admin()
+        rights = of_worker(
+            settings.chunks_topic, settings.predictions_topic, settings.dead_letters_topic, settings.group_id
+        )
+        ends_at = time.monotonic() + settings.access_patience_seconds
+        told: list[Right] = []
+        while missing := admin.missing_rights(rights):
+            if missing != told:
+                self._log.event("access_missing", missing=", ".join(map(str, missing)))
+                told = missing
+            if time.monotonic() >= ends_at:
+                raise AccessDenied(in_words(missing))
+            if self._stopping.wait(_RIGHTS_SECONDS):
+                return False
+        return True
 
     def _require_topics(self) -> None:
         settings = self._settings
