@@ -76,8 +76,9 @@ class SecuredKafka:
         client.close()
 
     def __enter__(self) -> "SecuredKafka":
-        """Start the broker."""
-        self.broker.start()
+        """Start the broker, unless it runs already."""
+        if not self.broker.running:
+            self.broker.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:

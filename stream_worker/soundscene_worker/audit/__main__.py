@@ -18,6 +18,7 @@ from soundscene_worker.audit.geometry import Geometry
 from soundscene_worker.audit.report import print_verdict
 from soundscene_worker.audit.rules import Rules
 from soundscene_worker.audit.verdict import Verdict
+from soundscene_worker.broker.rights import of_auditor, require
 from soundscene_worker.command_line import (
     Connect,
     add_connection_options,
@@ -68,6 +69,8 @@ def _run(options: argparse.Namespace, connect: Connect) -> int:
     )
     geometry = Geometry.of_bundle(options.bundle)
     with connect(read_connection(options, "soundscene-audit")) as cluster:
+        topics = options.chunks_topic, options.predictions_topic, options.dead_letters_topic
+        require(cluster.admin(), of_auditor(*topics))
         auditor = Auditor(
             cluster,
             options.chunks_topic,

@@ -28,6 +28,7 @@ try:
     from kafka.coordinator.assignors.range import RangePartitionAssignor
     from kafka.net.compat import KafkaNetClient
     from kafka.net.selector import NetworkSelector
+    from kafka.net.transport import KafkaSSLTransport, KafkaTCPTransport
     from kafka.structs import MemberState
     from typing_extensions import override
 except ImportError as error:
@@ -207,6 +208,25 @@ class _Listener(kafka.ConsumerRebalanceListener):  # type: ignore[misc]  # the l
     @override
     def on_partitions_lost(self, lost: Any) -> None:
         self._membership.note("lost", map(_ours, lost))
+
+
+def _hear_last_words(transport: Any) -> None:
+    """Let the library read what the broker said just before it hung up, as it does when it refuses a password.
+
+    It drops what it received when it meets the end of the connection in the same go.
+    """
+    receive = transport._sock_recv
+
+    def receive_before_the_end(self: Any) -> tuple[bytes, Exception | None]:
+        data, error = receive(self)
+        return data, None if data else error  # the next go meets the end again
+
+    transport._sock_recv = receive_before_the_end
+
+
+_hear_last_words(KafkaTCPTransport)
+if KafkaSSLTransport._sock_recv is not KafkaTCPTransport._sock_recv:  # inherited, it would be wrapped twice
+    _hear_last_words(KafkaSSLTransport)
 
 
 class _AudibleSelector(NetworkSelector):  # type: ignore[misc]  # the library ships no types

@@ -43,7 +43,7 @@ _CAUSES: Final = (
     ),
     (
         r"SaslAuthenticationFailed|[Ii]nvalid credentials",
-        "wrong user name or password: check sasl_username, sasl_password and, for SCRAM, sasl_mechanism",
+        "wrong user name or password: check sasl_username, sasl_password, and sasl_mechanism, which belongs to them",
     ),
     (
         r"UnsupportedSaslMechanism|does not support .* sasl mechanism",
@@ -108,7 +108,6 @@ def refusal(error: BaseException, causes: Sequence[BaseException], doing: str) -
     telling = [cause for cause in causes if meaning(type(cause)) is not BrokerUnreachable]
     found = translate((telling or causes or [error])[-1], doing)
     if any(re.search(_HANGING_UP, text) for text in texts):
-        return type(found)(
-            f"{found}; somebody answered and hung up: security_protocol must be the listener's; {WAYS_OUT[AccessDenied]}"
-        )
+        way_out = f"security_protocol must be the listener's; {WAYS_OUT[AccessDenied]}"
+        return type(found)(f"{found}; somebody answered and hung up: {way_out}")
     return found

@@ -62,8 +62,8 @@ class KafkaProducer(Producer):
                     topic, value=value, key=key, headers=list(headers), timestamp_ms=timestamp_ms, partition=partition
                 )
                 future.add_errback(functools.partial(self._failed, topic))
-        except AccessDenied as error:
-            raise DeliveryDenied(_denied({topic})) from error
+        except BrokerError as error:
+            raise DeliveryDenied(_denied({topic})) if _is_denial(error) else error from error.__cause__
 
     @override
     def flush(self, timeout_seconds: float) -> None:
@@ -108,8 +108,13 @@ class KafkaProducer(Producer):
     def _failed(self, topic: str, error: Exception) -> None:
         with self._lock:
             self._failures.append(error)
-            if meaning(type(error)) is AccessDenied:
+            if _is_denial(error):
                 self._denied_topics.add(topic)
+
+
+def _is_denial(error: Exception) -> bool:
+    """Tell a missing right; of a user who may write nowhere the library says so in words only."""
+    return meaning(type(error)) is AccessDenied or "AuthorizationFailed" in str(error)
 
 
 def _denied(topics: set[str]) -> str:
