@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from soundscene.errors import SceneError
 from soundscene_worker.broker.connection import SECURITY_PROTOCOLS, KafkaConnection
+from soundscene_worker.broker.errors import AccessDenied
+from soundscene_worker.broker.rights import Right, in_words
 from soundscene_worker.secret_files import read_secret
 
 if TYPE_CHECKING:
     from soundscene_worker.broker.protocol import Cluster
 
-__all__ = ["EXIT_UNUSABLE", "Connect", "add_connection_options", "connect_kafka", "read_connection", "run_command"]
+__all__ = [
+    "EXIT_UNUSABLE",
+    "Connect",
+    "add_connection_options",
+    "connect_kafka",
+    "read_connection",
+    "require_rights",
+    "run_command",
+]
 
 EXIT_UNUSABLE: Final = 2
 """An option, a file or the broker cannot be used; argparse exits with the same code."""
@@ -75,6 +86,14 @@ def connect_kafka(connection: KafkaConnection) -> Cluster:
     from soundscene_worker.broker.kafka import KafkaCluster
 
     return KafkaCluster(connection)
+
+
+def require_rights(cluster: Cluster, rights: Iterable[Right]) -> None:
+    """Raise AccessDenied, which names them, when the broker denies this user some of the rights."""
+    with contextlib.closing(cluster.admin()) as admin:
+        missing = admin.missing_rights(rights)
+    if missing:
+        raise AccessDenied(in_words(missing))
 
 
 def run_command(name: str, run: Callable[[], int]) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from types import TracebackType
@@ -10,7 +11,7 @@ from typing import Final, Self
 from soundscene import __version__
 from soundscene.bundle import Bundle, load_bundle
 from soundscene_worker.broker.errors import AccessDenied, TopicMissing
-from soundscene_worker.broker.protocol import Cluster, Consumer
+from soundscene_worker.broker.protocol import Admin, Cluster, Consumer
 from soundscene_worker.broker.rights import Right, in_words, of_worker
 from soundscene_worker.health import About, Checks, HealthServer
 from soundscene_worker.letter_post import DeadLetterPost
@@ -82,9 +83,10 @@ class WorkerService:
             The broker cannot be reached at the start, denies us a right for `access_patience_seconds`, a topic is
             missing, or waiting cannot cure it.
         """
-        if not self._wait_for_rights():
-            return
-        self._require_topics()
+        with contextlib.closing(self._cluster.admin()) as admin:
+            if not self._wait_for_rights(admin):
+                return
+            self._require_topics(admin)
         settings = self._settings
         self._consumer = self._cluster.consumer(settings.group_id, [settings.chunks_topic])
         producer, letter_producer = self._cluster.producer(), self._cluster.producer()
@@ -157,9 +159,9 @@ class WorkerService:
 
         return Checks(live={"loop": turning}, ready={"loop": turning, "group": joined, "broker": reachable})
 
-    def _wait_for_rights(self) -> bool:
+    def _wait_for_rights(self, admin: Admin) -> bool:
         """Wait until the broker grants us everything; return False when stopped meanwhile."""
-        settings, admin = self._settings, self._cluster.admin()
+        settings = self._settings
         rights = of_worker(
             settings.chunks_topic, settings.predictions_topic, settings.dead_letters_topic, settings.group_id
         )
@@ -175,9 +177,9 @@ class WorkerService:
                 return False
         return True
 
-    def _require_topics(self) -> None:
+    def _require_topics(self, admin: Admin) -> None:
         settings = self._settings
-        topics = self._cluster.admin().topics()
+        topics = admin.topics()
         for topic in (settings.chunks_topic, settings.predictions_topic, settings.dead_letters_topic):
             if topic not in topics:
                 where = settings.bootstrap_servers

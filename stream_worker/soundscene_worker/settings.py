@@ -322,7 +322,7 @@ _ABOUT: Final = "Hears chunks of audio in Kafka and publishes which scene each d
 _EPILOG: Final = (
     f"Every option is also read from the environment ({ENVIRONMENT_PREFIX}GROUP_ID) and from the file "
     "(group_id = ...); the command line counts most, then the environment, then the file. "
-    "ssl_key_password and sasl_password are read from there only."
+    "ssl_key_password and sasl_password are read from there only, or from files of their own."
 )
 
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple
 
-from soundscene_worker.broker.errors import AccessDenied
-
-__all__ = ["Right", "in_words", "of_auditor", "of_replay", "of_sensor", "of_worker", "require"]
+__all__ = ["Right", "in_words", "of_auditor", "of_replay", "of_sensor", "of_worker"]
 
 
 class Right(NamedTuple):
@@ -49,18 +47,6 @@ def of_replay(chunks_topic: str, predictions_topic: str, dead_letters_topic: str
     """Return what `soundscene-worker replay` needs; the dead letters' topic only when it reads them."""
     letters = [] if dead_letters_topic is None else [Right("READ", "TOPIC", dead_letters_topic)]
     return [Right("READ", "TOPIC", chunks_topic), Right("WRITE", "TOPIC", predictions_topic), *letters]
-
-
-class _Asked(Protocol):
-    def missing_rights(self, rights: Iterable[Right]) -> list[Right]:
-        """Return those that the broker denies."""
-
-
-def require(admin: _Asked, rights: Iterable[Right]) -> None:
-    """Raise AccessDenied, which names them, when the broker denies some of the rights."""
-    missing = admin.missing_rights(rights)
-    if missing:
-        raise AccessDenied(in_words(missing))
 
 
 def in_words(missing: Iterable[Right]) -> str:
