@@ -10,7 +10,7 @@ from typing import Final, Self
 
 from soundscene import __version__
 from soundscene.bundle import Bundle, load_bundle
-from soundscene_worker.broker.errors import AccessDenied, TopicMissing
+from soundscene_worker.broker.errors import AccessDenied, BrokerError, TopicMissing
 from soundscene_worker.broker.protocol import Admin, Cluster, Consumer
 from soundscene_worker.broker.rights import Right, in_words, of_worker
 from soundscene_worker.health import About, Checks, HealthServer
@@ -52,6 +52,8 @@ class WorkerService:
 
     def __init__(self, settings: WorkerSettings, cluster: Cluster, log: EventLog) -> None:
         self._settings, self._cluster, self._log = settings, cluster, log
+        topics = (settings.chunks_topic, settings.predictions_topic, settings.dead_letters_topic)
+        self._rights = of_worker(*topics, settings.group_id)
         self._stopping = threading.Event()
         self._worker: Worker | None = None
         self._consumer: Consumer | None = None
@@ -109,6 +111,8 @@ class WorkerService:
         try:
             if not self._stopping.is_set():
                 self._worker.run()
+        except AccessDenied as error:
+            raise self._named(error) from error
         finally:
             self._consumer.close()
             letter_post.close()
@@ -161,13 +165,9 @@ class WorkerService:
 
     def _wait_for_rights(self, admin: Admin) -> bool:
         """Wait until the broker grants us everything; return False when stopped meanwhile."""
-        settings = self._settings
-        rights = of_worker(
-            settings.chunks_topic, settings.predictions_topic, settings.dead_letters_topic, settings.group_id
-        )
-        ends_at = time.monotonic() + settings.access_patience_seconds
+        ends_at = time.monotonic() + self._settings.access_patience_seconds
         told: list[Right] = []
-        while missing := admin.missing_rights(rights):
+        while missing := admin.missing_rights(self._rights):
             if missing != told:
                 self._log.event("access_missing", missing=", ".join(map(str, missing)))
                 told = missing
@@ -176,6 +176,13 @@ class WorkerService:
             if self._stopping.wait(_RIGHTS_SECONDS):
                 return False
         return True
+
+    def _named(self, error: AccessDenied) -> AccessDenied:
+        """Return the error with the right that was taken away: the library names the topic or the group only."""
+        missing: list[Right] = []
+        with contextlib.suppress(BrokerError), contextlib.closing(self._cluster.admin()) as admin:
+            missing = admin.missing_rights(self._rights)
+        return AccessDenied(in_words(missing)) if missing else error
 
     def _require_topics(self, admin: Admin) -> None:
         settings = self._settings
