@@ -148,6 +148,21 @@ def test_rights_that_never_come_end_the_start(cluster: MemoryCluster) -> None:
     assert not cluster.groups
 
 
+def test_the_settings_protect_the_metrics(cluster: MemoryCluster, tmp_path: Path) -> None:
+    """With a password file, metrics ask for the password and the probes do not."""
+    file = tmp_path / "password"
+    file.write_text("hunter2")
+    file.chmod(0o600)
+    guarded = SETTINGS.model_copy(update={"http_password_file": file})
+    lines = io.StringIO()
+    with WorkerService(guarded, cluster, EventLog(lines, format="json")) as service:
+        assert status(service, "/live")[0] == 200
+        with pytest.raises(HTTPError, match="401") as refused:
+            urlopen(f"{service.url}/metrics")
+        refused.value.close()
+    assert "hunter2" not in lines.getvalue()
+
+
 def test_a_bundle_or_address_that_cannot_be_used_stops_the_start(cluster: MemoryCluster, tmp_path: Path) -> None:
     """Nothing is consumed with networks that are not there, or where nobody could see the metrics."""
     log = EventLog(io.StringIO())
