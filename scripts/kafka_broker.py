@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -91,11 +91,17 @@ class KafkaBroker:
     `kill()` then `start()` is a crash and a restart on the same port with the same data.
     """
 
-    def __init__(self, *, port: int | None = None, properties: Mapping[str, str] | None = None) -> None:
-        """Choose the port (free by default) and settings that replace or add to the ones for a single small node."""
+    def __init__(
+        self, *, port: int | None = None, properties: Mapping[str, str] | None = None, format_words: Sequence[str] = ()
+    ) -> None:
+        """Choose the port (free by default) and settings that replace or add to the ones for a single small node.
+
+        `format_words` go to Kafka's tool that formats the storage: users with passwords are put there.
+        """
         self.port = port or free_port()
         self._controller_port = free_port()
         self._extra = dict(properties or {})
+        self._format_words = format_words
         self._folder: Path | None = None
         self._child: Child | None = None
 
@@ -179,6 +185,7 @@ class KafkaBroker:
         lines = [f"{key}={value}" for key, value in self._settings().items()]
         self._properties_file.write_text("\n".join(lines) + "\n")
         tool = ["kafka.tools.StorageTool", "format", "-t", cluster_id(), "-c", str(self._properties_file)]
+        tool += self._format_words
         outcome = subprocess.run([*self._java(libs), *tool], check=False, capture_output=True, text=True)
         if outcome.returncode != 0:
             self.stop()

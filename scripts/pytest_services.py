@@ -11,6 +11,7 @@ from typing import NoReturn
 import pytest
 
 from scripts.kafka_broker import KafkaBroker, broker_jars
+from scripts.kafka_security import SecuredKafka
 from scripts.processes import ServiceError, require
 
 CreateTopics = Callable[..., list[str]]
@@ -55,6 +56,19 @@ def own_kafka_broker() -> Iterator[KafkaBroker]:
         unavailable(error)
     with broker:
         yield broker
+
+
+@pytest.fixture(scope="module")
+def secured_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecuredKafka]:
+    """A real Kafka with TLS, SASL and access control lists, for one module of tests."""
+    try:
+        broker_jars()
+        secured = SecuredKafka(tmp_path_factory.mktemp("secured"))
+        secured.broker.start()
+    except ServiceError as error:
+        unavailable(error)
+    with secured:
+        yield secured
 
 
 @pytest.fixture

@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from soundscene.errors import SceneError, SettingsError
+from soundscene.errors import SceneError
 from soundscene_worker.broker.connection import SECURITY_PROTOCOLS, KafkaConnection
+from soundscene_worker.broker.errors import AccessDenied
+from soundscene_worker.broker.rights import Right, in_words
+from soundscene_worker.secret_files import read_secret
 
 if TYPE_CHECKING:
     from soundscene_worker.broker.protocol import Cluster
 
-__all__ = ["EXIT_UNUSABLE", "Connect", "add_connection_options", "connect_kafka", "read_connection", "run_command"]
+__all__ = [
+    "EXIT_UNUSABLE",
+    "Connect",
+    "add_connection_options",
+    "connect_kafka",
+    "read_connection",
+    "require_rights",
+    "run_command",
+]
 
 EXIT_UNUSABLE: Final = 2
 """An option, a file or the broker cannot be used; argparse exits with the same code."""
@@ -65,7 +77,7 @@ def read_connection(options: argparse.Namespace, client_id: str) -> KafkaConnect
         ssl_key_file=options.ssl_key_file,
         sasl_mechanism=options.sasl_mechanism,
         sasl_username=options.sasl_username,
-        sasl_password=_first_line(options.sasl_password_file),
+        sasl_password=None if options.sasl_password_file is None else read_secret(options.sasl_password_file),
     )
 
 
@@ -74,6 +86,14 @@ def connect_kafka(connection: KafkaConnection) -> Cluster:
     from soundscene_worker.broker.kafka import KafkaCluster
 
     return KafkaCluster(connection)
+
+
+def require_rights(cluster: Cluster, rights: Iterable[Right]) -> None:
+    """Raise AccessDenied, which names them, when the broker denies this user some of the rights."""
+    with contextlib.closing(cluster.admin()) as admin:
+        missing = admin.missing_rights(rights)
+    if missing:
+        raise AccessDenied(in_words(missing))
 
 
 def run_command(name: str, run: Callable[[], int]) -> int:
@@ -96,12 +116,3 @@ def run_command(name: str, run: Callable[[], int]) -> int:
     except KeyboardInterrupt:
         return 130
     return code
-
-
-def _first_line(path: Path | None) -> str | None:
-    if path is None:
-        return None
-    try:
-        return path.read_text(encoding="utf-8").split("\n")[0]
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"cannot read {path}: {error}") from error

@@ -25,15 +25,16 @@ max_devices = 1000
 ```
 
 Everything is checked before anything starts. A name the file should not have is refused; foreign variables in the
-environment are left alone. Secrets are taken from the environment or the file only, because everybody on a machine can
-read command lines, and are never logged.
+environment are left alone. Secrets are taken from the environment, the file, or files of their own
+(`sasl_password_file`) which only their owner may read; not from the command line, which everybody on a machine can
+read. They are never logged; see [security.md](security.md).
 
 | exit code | meaning |
 |---|---|
 | 0 | ended in order by SIGTERM or Ctrl-C: windows of the last turn published, offsets committed, group left |
 | 1 | a fault of the program; the log has the traceback |
 | 2 | a setting or the bundle cannot be used |
-| 3 | the broker cannot be reached at the start, a topic is missing, or the broker refuses us |
+| 3 | the broker cannot be reached at the start, a topic is missing, or the broker refuses us or denies a right |
 
 An outage of the broker after the start ends nothing: the worker waits, `/ready` fails, `/live` does not.
 

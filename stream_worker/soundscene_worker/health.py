@@ -1,7 +1,4 @@
-"""A small HTTP server beside the loop: metrics, liveness, readiness, and the program's own source.
-
-It has threads of its own and only reads; a slow or hostile client can hold up at most itself.
-"""
+"""What is served beside the loop: metrics, liveness, readiness, and the program's own source."""
 
 from __future__ import annotations
 
@@ -14,20 +11,17 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Final, Self
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
-from typing_extensions import override
 
-from soundscene.errors import SettingsError
+from soundscene_worker.http_server import HttpServer, Page, Protection
 
 __all__ = ["About", "Checks", "HealthServer", "source_archive"]
 
-_REQUEST_SECONDS: Final = 5.0  # to send a request or take an answer; a scrape usually times out after 10 s
-_CONCURRENT_REQUESTS: Final = 8
+_OPEN_PATHS: Final = ("/live", "/ready")
 _PACKAGES: Final = ("soundscene", "soundscene_worker")
 
 Check = Callable[[], bool]
@@ -83,6 +77,9 @@ class HealthServer:
         What `/live` and `/ready` answer.
     about : About
         The front page.
+    protection : Protection
+        TLS and a password. `/live` and `/ready` ask for none: they tell no secret, and whoever restarts processes
+        needs them.
 
     Raises
     ------
@@ -98,27 +95,27 @@ class HealthServer:
     b'{"status": "ok", "checks": {"broker": true}}\n'
     """
 
-    def __init__(self, host: str, port: int, registry: CollectorRegistry, checks: Checks, about: About) -> None:
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        registry: CollectorRegistry,
+        checks: Checks,
+        about: About,
+        *,
+        protection: Protection | None = None,
+    ) -> None:
         pages = _Pages(registry, checks, about)
-        try:
-            self._server = _Server((host, port), functools.partial(_Handler, pages))
-        except (OSError, OverflowError) as error:
-            raise SettingsError(f"cannot listen at {host}:{port}: {error}; choose another http_host or port") from error
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), name="http", daemon=True)
-        self._thread.start()
+        self._server = HttpServer(host, port, pages.find, protection or Protection(), _OPEN_PATHS)
 
     @property
     def url(self) -> str:
         """Where it really listens."""
-        host, port = self._server.server_address[:2]
-        return f"http://{host!s}:{port}"
+        return self._server.url
 
     def close(self) -> None:
         """Stop listening. May be called twice."""
-        if self._thread.is_alive():
-            self._server.shutdown()
-            self._thread.join()
-            self._server.server_close()
+        self._server.close()
 
     def __enter__(self) -> Self:
         """Return itself."""
@@ -129,13 +126,6 @@ class HealthServer:
         self.close()
 
 
-@dataclass(frozen=True, slots=True)
-class _Page:
-    body: bytes
-    content_type: str
-    status: HTTPStatus = HTTPStatus.OK
-
-
 class _Pages:
     """What is found at each path."""
 
@@ -143,29 +133,29 @@ class _Pages:
         self._registry = registry
         self._about = about
         self._scrape = threading.Lock()  # one at a time: each costs time the loop could use
-        self._paths: dict[str, Callable[[str], _Page]] = {
+        self._paths: dict[str, Callable[[str], Page]] = {
             "/": lambda _: self._front(),
             "/metrics": self._metrics,
             "/live": lambda _: _verdict(checks.live),
             "/ready": lambda _: _verdict(checks.ready),
-            "/source.tar.gz": lambda _: _Page(source_archive(), "application/gzip"),
+            "/source.tar.gz": lambda _: Page(source_archive(), "application/gzip"),
         }
 
-    def find(self, path: str, accept: str) -> _Page:
-        page = self._paths.get(path.partition("?")[0])
+    def find(self, path: str, accept: str) -> Page:
+        page = self._paths.get(path)
         if page is None:
-            return _Page(b"there is / /metrics /live /ready /source.tar.gz\n", "text/plain", HTTPStatus.NOT_FOUND)
+            return Page(b"there is / /metrics /live /ready /source.tar.gz\n", "text/plain", HTTPStatus.NOT_FOUND)
         return page(accept)
 
-    def _metrics(self, accept: str) -> _Page:
+    def _metrics(self, accept: str) -> Page:
         try:
             encoder, content_type = choose_encoder(accept)
         except (TypeError, ValueError):  # a version that is no version
             encoder, content_type = choose_encoder("")
         with self._scrape:
-            return _Page(encoder(self._registry), content_type)
+            return Page(encoder(self._registry), content_type)
 
-    def _front(self) -> _Page:
+    def _front(self) -> Page:
         source = html.escape(self._about.source_url or "/source.tar.gz")
         links = "".join(f'<li><a href="{path}">{path}</a></li>' for path in ("/metrics", "/live", "/ready"))
         page = (
@@ -174,14 +164,14 @@ class _Pages:
             f"<ul>{links}</ul>"
             f'<p>Free software under the AGPL-3.0-or-later: <a href="{source}">its source</a>.</p></html>\n'
         )
-        return _Page(page.encode(), "text/html; charset=utf-8")
+        return Page(page.encode(), "text/html; charset=utf-8")
 
 
-def _verdict(checks: Mapping[str, Check]) -> _Page:
+def _verdict(checks: Mapping[str, Check]) -> Page:
     results = {name: check() for name, check in checks.items()}
     well = all(results.values())
     body = json.dumps({"status": "ok" if well else "failing", "checks": results}) + "\n"
-    return _Page(body.encode(), "application/json", HTTPStatus.OK if well else HTTPStatus.SERVICE_UNAVAILABLE)
+    return Page(body.encode(), "application/json", HTTPStatus.OK if well else HTTPStatus.SERVICE_UNAVAILABLE)
 
 
 @functools.cache
@@ -195,62 +185,3 @@ def source_archive() -> bytes:
                 if file.is_file() and "__pycache__" not in file.parts:
                     tar.add(file, f"{name}/{file.relative_to(folder)}")
     return archive.getvalue()
-
-
-class _Server(ThreadingHTTPServer):
-    """Answers a few requests at once and turns the others away."""
-
-    daemon_threads = True
-    request_queue_size = 64
-    block_on_close = False
-
-    def __init__(self, address: tuple[str, int], handler: Any) -> None:
-        self._places = threading.BoundedSemaphore(_CONCURRENT_REQUESTS)
-        super().__init__(address, handler)
-
-    @override
-    def process_request(self, request: Any, client_address: Any) -> None:
-        if self._places.acquire(blocking=False):
-            super().process_request(request, client_address)
-        else:
-            self.shutdown_request(request)
-
-    @override
-    def process_request_thread(self, request: Any, client_address: Any) -> None:
-        try:
-            super().process_request_thread(request, client_address)
-        finally:
-            self._places.release()
-
-    @override
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing: a client that hangs up is no event."""
-
-
-class _Handler(BaseHTTPRequestHandler):
-    """One request, one answer, and the connection is closed."""
-
-    timeout = _REQUEST_SECONDS
-    server_version = "soundscene"
-    sys_version = ""
-
-    def __init__(self, pages: _Pages, *arguments: Any) -> None:
-        self._pages = pages
-        super().__init__(*arguments)
-
-    def do_GET(self) -> None:
-        """Answer."""
-        page = self._pages.find(self.path, self.headers.get("Accept", ""))
-        self.send_response(page.status)
-        self.send_header("Content-Type", page.content_type)
-        self.send_header("Content-Length", str(len(page.body)))
-        self.send_header("Cache-Control", "no-store")
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(page.body)
-
-    do_HEAD = do_GET  # noqa: N815 - http.server finds it by this name
-
-    @override
-    def log_message(self, format: str, *args: Any) -> None:
-        """Leave the log to events."""

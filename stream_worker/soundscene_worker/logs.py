@@ -28,6 +28,7 @@ EVENTS: Final[Mapping[str, LogLevel]] = {
     "bundle_changed": "info",  # while it ran
     "bundle_refused": "error",  # the old one goes on
     "http_listening": "info",
+    "access_missing": "warning",  # the broker denies rights; the worker waits for them
     "worker_started": "info",
     "worker_stopping": "info",
     "worker_stopped": "info",

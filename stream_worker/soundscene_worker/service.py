@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
+import time
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 from soundscene import __version__
 from soundscene.bundle import Bundle, load_bundle
-from soundscene_worker.broker.errors import TopicMissing
-from soundscene_worker.broker.protocol import Cluster, Consumer
+from soundscene_worker.broker.errors import AccessDenied, BrokerError, TopicMissing
+from soundscene_worker.broker.protocol import Admin, Cluster, Consumer
+from soundscene_worker.broker.rights import Right, in_words, of_worker
 from soundscene_worker.health import About, Checks, HealthServer
 from soundscene_worker.letter_post import DeadLetterPost
 from soundscene_worker.logs import EventLog
@@ -22,6 +25,9 @@ from soundscene_worker.settings import WorkerSettings
 from soundscene_worker.streams.policy import StreamPolicy
 
 __all__ = ["WorkerService", "stream_policy"]
+
+_RIGHTS_SECONDS: Final = 1.0
+"""Between two looks for rights that are missing at the start."""
 
 
 class WorkerService:
@@ -46,6 +52,8 @@ class WorkerService:
 
     def __init__(self, settings: WorkerSettings, cluster: Cluster, log: EventLog) -> None:
         self._settings, self._cluster, self._log = settings, cluster, log
+        topics = (settings.chunks_topic, settings.predictions_topic, settings.dead_letters_topic)
+        self._rights = of_worker(*topics, settings.group_id)
         self._stopping = threading.Event()
         self._worker: Worker | None = None
         self._consumer: Consumer | None = None
@@ -54,7 +62,8 @@ class WorkerService:
         self._metrics = WorkerMetrics(registry, bundle, version=__version__, max_devices=settings.max_devices)
         self._watch = BundleWatch(bundle.directory, bundle.hash, settings.bundle_check_seconds, log, self._metrics)
         about = About(__version__, _knows(bundle), settings.source_url)
-        self._server = HealthServer(settings.http_host, settings.http_port, registry, self._checks(), about)
+        where = settings.http_host, settings.http_port
+        self._server = HealthServer(*where, registry, self._checks(), about, protection=settings.protection)
         log.event("http_listening", url=self._server.url)
 
     @property
@@ -73,9 +82,13 @@ class WorkerService:
         Raises
         ------
         BrokerError
-            The broker cannot be reached at the start, a topic is missing, or waiting cannot cure it.
+            The broker cannot be reached at the start, denies us a right for `access_patience_seconds`, a topic is
+            missing, or waiting cannot cure it.
         """
-        self._require_topics()
+        with contextlib.closing(self._cluster.admin()) as admin:
+            if not self._wait_for_rights(admin):
+                return
+            self._require_topics(admin)
         settings = self._settings
         self._consumer = self._cluster.consumer(settings.group_id, [settings.chunks_topic])
         producer, letter_producer = self._cluster.producer(), self._cluster.producer()
@@ -98,6 +111,8 @@ class WorkerService:
         try:
             if not self._stopping.is_set():
                 self._worker.run()
+        except AccessDenied as error:
+            raise self._named(error) from error
         finally:
             self._consumer.close()
             letter_post.close()
@@ -148,9 +163,30 @@ class WorkerService:
 
         return Checks(live={"loop": turning}, ready={"loop": turning, "group": joined, "broker": reachable})
 
-    def _require_topics(self) -> None:
+    def _wait_for_rights(self, admin: Admin) -> bool:
+        """Wait until the broker grants us everything; return False when stopped meanwhile."""
+        ends_at = time.monotonic() + self._settings.access_patience_seconds
+        told: list[Right] = []
+        while missing := admin.missing_rights(self._rights):
+            if missing != told:
+                self._log.event("access_missing", missing=", ".join(map(str, missing)))
+                told = missing
+            if time.monotonic() >= ends_at:
+                raise AccessDenied(in_words(missing))
+            if self._stopping.wait(_RIGHTS_SECONDS):
+                return False
+        return True
+
+    def _named(self, error: AccessDenied) -> AccessDenied:
+        """Return the error with the right that was taken away: the library names the topic or the group only."""
+        missing: list[Right] = []
+        with contextlib.suppress(BrokerError), contextlib.closing(self._cluster.admin()) as admin:
+            missing = admin.missing_rights(self._rights)
+        return AccessDenied(in_words(missing)) if missing else error
+
+    def _require_topics(self, admin: Admin) -> None:
         settings = self._settings
-        topics = self._cluster.admin().topics()
+        topics = admin.topics()
         for topic in (settings.chunks_topic, settings.predictions_topic, settings.dead_letters_topic):
             if topic not in topics:
                 where = settings.bootstrap_servers

@@ -22,15 +22,18 @@ from soundscene_worker.broker.connection import (
     KafkaConnection,
     ProducerTuning,
 )
+from soundscene_worker.http_server import Protection
 from soundscene_worker.logs import LogFormat, LogLevel
 from soundscene_worker.messages.chunk import ChunkLimits
 from soundscene_worker.messages.dead_letter import DeadLetterPolicy
+from soundscene_worker.secret_files import read_secret
 
 __all__ = ["ENVIRONMENT_PREFIX", "WorkerSettings", "is_secret", "make_parser", "read_settings", "settings_from"]
 
 ENVIRONMENT_PREFIX: Final = "SOUNDSCENE_WORKER_"
 
 _CONSUMING, _PRODUCING, _LIMITS, _LETTERS = ConsumerTuning(), ProducerTuning(), ChunkLimits(), DeadLetterPolicy()
+_PROTECTION = Protection()
 _CONNECTION = KafkaConnection(("127.0.0.1:9092",))
 
 Topic = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,249}$")]
@@ -98,6 +101,12 @@ class WorkerSettings(BaseModel):
     # Metrics and health
     http_host: Name = Field(default="127.0.0.1", description="address of /metrics, /live and /ready; 0.0.0.0 for all")
     http_port: int = Field(default=9464, ge=0, le=65535, description="port of the same; 0 picks a free one")
+    http_certificate_file: Path | None = Field(default=None, description="serve TLS with this certificate (PEM)")
+    http_key_file: Path | None = Field(default=None, description="and its key, without a password (PEM)")
+    http_username: Name = Field(default=_PROTECTION.username, description="who may see all but /live and /ready")
+    http_password_file: Path | None = Field(
+        default=None, description="its first line is the password of that user; without it nobody is asked"
+    )
     max_devices: int = Field(
         default=500, ge=0, description="devices with metrics of their own; more are counted together"
     )
@@ -158,6 +167,9 @@ class WorkerSettings(BaseModel):
     connect_timeout_seconds: float = Field(
         default=_CONNECTION.connect_timeout_seconds, gt=0, description="how long to look for a broker at the start (s)"
     )
+    access_patience_seconds: float = Field(
+        default=60.0, ge=0, description="how long to wait at the start for rights that the broker denies us (s)"
+    )
     request_timeout_seconds: float = Field(
         default=_CONNECTION.request_timeout_seconds,
         gt=0,
@@ -170,15 +182,17 @@ class WorkerSettings(BaseModel):
     ssl_key_password: SecretStr | None = Field(
         default=None, description="opens the private key; not on the command line"
     )
+    ssl_key_password_file: Path | None = Field(default=None, description="its first line opens the private key")
     ssl_check_hostname: bool = Field(default=True, description="the broker's certificate must name its host")
     sasl_mechanism: str | None = Field(default=None, description="PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512")
     sasl_username: str | None = Field(default=None, description="who we are")
     sasl_password: SecretStr | None = Field(default=None, description="our password; not on the command line")
+    sasl_password_file: Path | None = Field(default=None, description="its first line is our password")
 
     @model_validator(mode="after")
     def _check_together(self) -> Self:
         """Let the parts that use the settings check them now, before anything starts."""
-        _ = (self.connection, self.consuming, self.producing, self.limits, self.dead_letters)
+        _ = (self.connection, self.consuming, self.producing, self.limits, self.dead_letters, self.protection)
         if len({self.chunks_topic, self.predictions_topic, self.dead_letters_topic}) < 3:
             raise SettingsError("chunks_topic, predictions_topic and dead_letters_topic must be three different topics")
         return self
@@ -195,11 +209,21 @@ class WorkerSettings(BaseModel):
             ssl_ca_file=self.ssl_ca_file,
             ssl_certificate_file=self.ssl_certificate_file,
             ssl_key_file=self.ssl_key_file,
-            ssl_key_password=_reveal(self.ssl_key_password),
+            ssl_key_password=_secret(self, "ssl_key_password"),
             ssl_check_hostname=self.ssl_check_hostname,
             sasl_mechanism=self.sasl_mechanism,
             sasl_username=self.sasl_username,
-            sasl_password=_reveal(self.sasl_password),
+            sasl_password=_secret(self, "sasl_password"),
+        )
+
+    @property
+    def protection(self) -> Protection:
+        """Who may see the metrics."""
+        return Protection(
+            certificate_file=self.http_certificate_file,
+            key_file=self.http_key_file,
+            username=self.http_username,
+            password=_secret(self, "http_password"),
         )
 
     @property
@@ -298,7 +322,7 @@ _ABOUT: Final = "Hears chunks of audio in Kafka and publishes which scene each d
 _EPILOG: Final = (
     f"Every option is also read from the environment ({ENVIRONMENT_PREFIX}GROUP_ID) and from the file "
     "(group_id = ...); the command line counts most, then the environment, then the file. "
-    "ssl_key_password and sasl_password are read from there only."
+    "ssl_key_password and sasl_password are read from there only, or from files of their own."
 )
 
 
@@ -362,5 +386,12 @@ def _one_line(error: ValidationError) -> str:
     return f"{name}: {message[:1].lower()}{message[1:]}{got}"
 
 
-def _reveal(secret: SecretStr | None) -> str | None:
+def _secret(settings: WorkerSettings, name: str) -> str | None:
+    """Return a secret that is given directly or in a file."""
+    secret: SecretStr | None = getattr(settings, name, None)
+    file: Path | None = getattr(settings, f"{name}_file")
+    if secret is not None and file is not None:
+        raise SettingsError(f"{name} and {name}_file are both given; expected one of them")
+    if file is not None:
+        return read_secret(file)
     return None if secret is None else secret.get_secret_value()

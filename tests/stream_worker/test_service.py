@@ -17,8 +17,9 @@ import pytest
 
 from soundscene.bundle import Bundle, write_bundle
 from soundscene.errors import BundleError, SettingsError
-from soundscene_worker.broker.errors import TopicMissing
+from soundscene_worker.broker.errors import AccessDenied, TopicMissing
 from soundscene_worker.broker.memory import MemoryCluster
+from soundscene_worker.broker.rights import Right, of_worker
 from soundscene_worker.logs import EventLog
 from soundscene_worker.service import WorkerService
 from soundscene_worker.settings import WorkerSettings
@@ -112,6 +113,54 @@ def test_every_topic_must_be_there(topic: str) -> None:
         cluster.admin().ensure_topics(dict.fromkeys(everything - {topic}, 1))
         with pytest.raises(TopicMissing, match=f"'{topic}'.*create the topic"):
             service.run()
+
+
+def test_a_worker_waits_for_the_rights_it_lacks(cluster: MemoryCluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It says what is missing, each time that changes, consumes nothing, and starts when everything is granted."""
+    monkeypatch.setattr("soundscene_worker.service._RIGHTS_SECONDS", 0.01)
+    lines = io.StringIO()
+    rights = of_worker("audio.chunks", "scene.predictions", "audio.dead-letters", "soundscene")
+    cluster.denied.update(rights[:2])
+    with running(cluster, EventLog(lines, format="json")) as service:
+        wait_for(lambda: "READ on group soundscene" in lines.getvalue())
+        cluster.denied.remove(rights[0])
+        wait_for(lambda: lines.getvalue().count("access_missing") == 2)
+        assert status(service, "/live")[0] == 200
+        assert status(service, "/ready")[0] == 503
+        assert not cluster.groups
+        cluster.denied.clear()
+        wait_for(lambda: service.ready)
+    missing = [json.loads(line).get("missing") for line in lines.getvalue().splitlines() if "access_missing" in line]
+    assert missing == ["READ on topic audio.chunks, READ on group soundscene", "READ on group soundscene"]
+
+
+def test_rights_that_never_come_end_the_start(cluster: MemoryCluster) -> None:
+    """After the patience the error names the right and the way out; a stop ends the waiting at once."""
+    cluster.denied.add(Right("WRITE", "TOPIC", "scene.predictions"))
+    impatient = SETTINGS.model_copy(update={"access_patience_seconds": 0.0})
+    with (
+        WorkerService(impatient, cluster, EventLog(io.StringIO())) as service,
+        pytest.raises(AccessDenied, match=r"WRITE on topic scene\.predictions; grant it with kafka-acls"),
+    ):
+        service.run()
+    with running(cluster, EventLog(io.StringIO())):
+        pass
+    assert not cluster.groups
+
+
+def test_the_settings_protect_the_metrics(cluster: MemoryCluster, tmp_path: Path) -> None:
+    """With a password file, metrics ask for the password and the probes do not."""
+    file = tmp_path / "password"
+    file.write_text("hunter2")
+    file.chmod(0o600)
+    guarded = SETTINGS.model_copy(update={"http_password_file": file})
+    lines = io.StringIO()
+    with WorkerService(guarded, cluster, EventLog(lines, format="json")) as service:
+        assert status(service, "/live")[0] == 200
+        with pytest.raises(HTTPError, match="401") as refused:
+            urlopen(f"{service.url}/metrics")
+        refused.value.close()
+    assert "hunter2" not in lines.getvalue()
 
 
 def test_a_bundle_or_address_that_cannot_be_used_stops_the_start(cluster: MemoryCluster, tmp_path: Path) -> None:

@@ -119,6 +119,24 @@ def test_secrets_are_never_shown() -> None:
     assert "hunter2" not in str(caught.value)
 
 
+def test_secrets_come_from_files_that_only_we_can_read(tmp_path: Path) -> None:
+    """A file takes the place of the secret itself, but not beside it, and not when everybody may read it."""
+    file = tmp_path / "password"
+    file.write_text("hunter2\nnot this\n")
+    file.chmod(0o600)
+    user = ["--security-protocol", "SASL_SSL", "--sasl-mechanism", "PLAIN", "--sasl-username", "worker"]
+    words = [*user, "--sasl-password-file", str(file), "--http-password-file", str(file)]
+    settings = read_settings(words, {})
+    assert settings.connection.sasl_password == settings.protection.password == "hunter2"
+    assert "hunter2" not in repr(settings) + repr(settings.connection) + repr(settings.protection)
+    assert "hunter2" not in repr(settings.shown())
+    with pytest.raises(SettingsError, match="sasl_password and sasl_password_file are both given"):
+        read_settings(words, {"SOUNDSCENE_WORKER_SASL_PASSWORD": "hunter2"})
+    file.chmod(0o644)
+    with pytest.raises(SettingsError, match="everybody may read it: chmod o= "):
+        read_settings(words, {})
+
+
 def test_settings_never_change() -> None:
     """A setting cannot be assigned to."""
     settings = read_settings([], {})
@@ -157,7 +175,7 @@ def test_help_is_complete(capsys: pytest.CaptureFixture[str]) -> None:
     assert ended.value.code == 0
     text = " ".join(capsys.readouterr().out.split())
     for name, field in WorkerSettings.model_fields.items():
-        assert (f"--{name.replace('_', '-')}" in text) != is_secret(field)
+        assert (f"--{name.replace('_', '-')} " in text or f"--{name.replace('_', '-')}," in text) != is_secret(field)
         assert field.description
         if name.endswith("_seconds"):
             assert "(s" in field.description

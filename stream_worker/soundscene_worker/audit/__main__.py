@@ -18,16 +18,20 @@ from soundscene_worker.audit.geometry import Geometry
 from soundscene_worker.audit.report import print_verdict
 from soundscene_worker.audit.rules import Rules
 from soundscene_worker.audit.verdict import Verdict
+from soundscene_worker.broker.rights import of_auditor
 from soundscene_worker.command_line import (
     Connect,
     add_connection_options,
     connect_kafka,
     read_connection,
+    require_rights,
     run_command,
 )
 from soundscene_worker.health import About, Checks, HealthServer
+from soundscene_worker.http_server import Protection
 from soundscene_worker.messages.limits import ChunkLimits
 from soundscene_worker.messages.times import TimeFormatError, parse_time
+from soundscene_worker.secret_files import read_secret
 
 __all__ = ["EXIT_LOSS", "main"]
 
@@ -68,6 +72,8 @@ def _run(options: argparse.Namespace, connect: Connect) -> int:
     )
     geometry = Geometry.of_bundle(options.bundle)
     with connect(read_connection(options, "soundscene-audit")) as cluster:
+        topics = options.chunks_topic, options.predictions_topic, options.dead_letters_topic
+        require_rights(cluster, of_auditor(*topics))
         auditor = Auditor(
             cluster,
             options.chunks_topic,
@@ -104,9 +110,16 @@ def _watch(auditor: Auditor, options: argparse.Namespace) -> Verdict:
     watch = Watch(auditor, options.grace_seconds)
     checks = Checks(live={}, ready={"broker": lambda: bool(watch.metrics.values.get("audit_broker_reachable"))})
     about = About(version("soundscene"), "auditor")
-    with HealthServer(options.http_host, options.http_port, watch.metrics.registry(), checks, about) as server:
+    where, registry = (options.http_host, options.http_port), watch.metrics.registry()
+    with HealthServer(*where, registry, checks, about, protection=_protection(options)) as server:
         print(f"soundscene-audit: metrics at {server.url}/metrics", file=sys.stderr)
         return watch.run(lambda: stopping.wait(options.look_seconds))
+
+
+def _protection(options: argparse.Namespace) -> Protection:
+    file = options.http_password_file
+    password = None if file is None else read_secret(file)
+    return Protection(options.http_certificate_file, options.http_key_file, options.http_username, password)
 
 
 def _milliseconds(text: str) -> int:
@@ -179,6 +192,10 @@ def _add_follow_options(parser: argparse.ArgumentParser) -> None:
         group.add_argument(name, type=float, default=default, metavar="N", help=f"{text} (default: {default:g})")
     group.add_argument("--http-host", default="127.0.0.1", metavar="HOST", help="default: %(default)s")
     group.add_argument("--http-port", type=int, default=9465, metavar="PORT", help="default: %(default)s")
+    group.add_argument("--http-certificate-file", type=Path, metavar="PEM", help="serve TLS with this certificate")
+    group.add_argument("--http-key-file", type=Path, metavar="PEM", help="and its key, without a password")
+    group.add_argument("--http-username", default="soundscene", metavar="NAME", help="default: %(default)s")
+    group.add_argument("--http-password-file", type=Path, metavar="FILE", help="its first line is that user's password")
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ SceneError
     ├── TopicMissing      a topic that must exist does not
     ├── CommitRefused     the group is being rebalanced, or has moved on without us: never fatal
     ├── DeliveryFailed    records were not acknowledged: whoever sent them must not count on them
+    │   └── DeliveryDenied    this user may not write there
     └── RecordTooLarge    a record is larger than the broker or the producer accepts: do not send it again
 """
 
@@ -19,6 +20,7 @@ __all__ = [
     "BrokerError",
     "BrokerUnreachable",
     "CommitRefused",
+    "DeliveryDenied",
     "DeliveryFailed",
     "RecordTooLarge",
     "TopicMissing",
@@ -50,6 +52,10 @@ class CommitRefused(BrokerError):  # noqa: N818
 
 class DeliveryFailed(BrokerError):  # noqa: N818
     """Records sent since the last successful flush are not known to be stored."""
+
+
+class DeliveryDenied(DeliveryFailed):
+    """The broker denies this user to write to the topic."""
 
 
 class RecordTooLarge(BrokerError):  # noqa: N818

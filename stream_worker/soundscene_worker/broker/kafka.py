@@ -8,14 +8,16 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Self
 
 from soundscene.errors import MissingExtraError
-from soundscene_worker.broker import reading
+from soundscene_worker.broker import access, reading
 from soundscene_worker.broker.connection import ConsumerTuning, KafkaConnection, ProducerTuning
 from soundscene_worker.broker.errors import BrokerUnreachable, CommitRefused, TopicMissing
+from soundscene_worker.broker.overhearing import Ear, overheard, refusal
 from soundscene_worker.broker.producing import KafkaProducer
 from soundscene_worker.broker.protocol import Admin, Cluster, Commit, Consumer, Polled, Record, TopicPartition
 from soundscene_worker.broker.reading import record_of
 from soundscene_worker.broker.rebalance import Change, Membership
-from soundscene_worker.broker.translation import WAYS_OUT, overheard, refusal, translated
+from soundscene_worker.broker.rights import Right
+from soundscene_worker.broker.translation import WAYS_OUT, translated
 
 try:
     import crc32c  # noqa: F401 - kafka-python takes it when it is there; without it a record costs 20 times the CPU
@@ -25,6 +27,8 @@ try:
     from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
     from kafka.coordinator.assignors.range import RangePartitionAssignor
     from kafka.net.compat import KafkaNetClient
+    from kafka.net.selector import NetworkSelector
+    from kafka.net.transport import KafkaSSLTransport, KafkaTCPTransport
     from kafka.structs import MemberState
     from typing_extensions import override
 except ImportError as error:
@@ -206,16 +210,53 @@ class _Listener(kafka.ConsumerRebalanceListener):  # type: ignore[misc]  # the l
         self._membership.note("lost", map(_ours, lost))
 
 
+def _hear_last_words(transport: Any) -> None:
+    """Let the library read what the broker said just before it hung up, as it does when it refuses a password.
+
+    It drops what it received when it meets the end of the connection in the same go.
+    """
+    receive = transport._sock_recv
+
+    def receive_before_the_end(self: Any) -> tuple[bytes, Exception | None]:
+        data, error = receive(self)
+        return data, None if data else error  # the next go meets the end again
+
+    transport._sock_recv = receive_before_the_end
+
+
+_hear_last_words(KafkaTCPTransport)
+if KafkaSSLTransport._sock_recv is not KafkaTCPTransport._sock_recv:  # inherited, it would be wrapped twice
+    _hear_last_words(KafkaSSLTransport)
+
+
+class _AudibleSelector(NetworkSelector):  # type: ignore[misc]  # the library ships no types
+    """Tells an ear on which thread a client talks to the brokers."""
+
+    def __init__(self, ear: Ear, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._ear = ear
+
+    @override
+    def run_forever(self) -> None:
+        self._ear.listen_to_this_thread()
+        super().run_forever()
+
+
 class KafkaAdmin(Admin):
     """See `protocol.Admin`."""
 
-    def __init__(self, client: Any) -> None:
+    def __init__(self, client: Any, request_timeout_seconds: float) -> None:
         self._client = client
+        self._timeout_seconds = request_timeout_seconds
 
     @override
     def topics(self) -> dict[str, int]:
         with translated("asking for the topics"):
             return {topic["name"]: len(topic["partitions"]) for topic in self._client.describe_topics()}
+
+    @override
+    def missing_rights(self, rights: Iterable[Right]) -> list[Right]:
+        return access.missing_rights(self._client, rights, self._timeout_seconds)
 
     @override
     def ensure_topics(self, partitions: Mapping[str, int]) -> None:
@@ -275,7 +316,7 @@ class KafkaCluster(Cluster):
 
     @override
     def admin(self) -> KafkaAdmin:
-        admin = KafkaAdmin(self._connect(kafka.KafkaAdminClient))
+        admin = KafkaAdmin(self._connect(kafka.KafkaAdminClient), self.connection.request_timeout_seconds)
         self._made.append(admin.close)
         return admin
 
@@ -323,18 +364,18 @@ class KafkaCluster(Cluster):
         where = self.connection
         begun: list[Any] = []
 
-        def remember(*positional: Any, **named: Any) -> Any:
-            begun.append(KafkaNetClient(*positional, **named))
+        def remember(**named: Any) -> Any:
+            begun.append(KafkaNetClient(_AudibleSelector(ear, **named), **named))
             return begun[-1]
 
-        with overheard() as causes:
+        with overheard() as ear:
             try:
                 return client(**where.client_settings(), **settings, kafka_client=remember)
             except (kafka_errors.KafkaError, OSError) as error:
                 for unusable in begun:  # its thread would go on trying
                     unusable.close()
                 doing = f"no connection to Kafka at {where.servers_text} within {where.connect_timeout_seconds:g} s"
-                raise refusal(error, causes, doing) from error
+                raise refusal(error, ear.causes, doing) from error
 
 
 def _ours(partition: Any) -> TopicPartition:

@@ -27,6 +27,7 @@ from soundscene_worker.broker.errors import (
 )
 from soundscene_worker.broker.protocol import Admin, Cluster, Commit, Consumer, Polled, Producer, Record, TopicPartition
 from soundscene_worker.broker.rebalance import Membership, shares
+from soundscene_worker.broker.rights import Right
 
 __all__ = ["MemoryAdmin", "MemoryCluster", "MemoryConsumer", "MemoryProducer"]
 
@@ -78,6 +79,7 @@ class MemoryCluster(Cluster):
         self.topics: dict[str, list[_Log]] = {}
         self.groups: dict[str, _Group] = {}
         self.is_down = False
+        self.denied: set[Right] = set()  # what the user may not
         self._commits_to_refuse = 0
         self._deliveries_to_fail = 0
 
@@ -381,6 +383,11 @@ class MemoryAdmin(Admin):
     def topics(self) -> dict[str, int]:
         self._cluster.require_up()
         return {name: len(logs) for name, logs in self._cluster.topics.items()}
+
+    @override
+    def missing_rights(self, rights: Iterable[Right]) -> list[Right]:
+        self._cluster.require_up()
+        return [right for right in rights if right in self._cluster.denied]
 
     @override
     def ensure_topics(self, partitions: Mapping[str, int]) -> None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import threading
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from typing_extensions import override
 
-from soundscene_worker.broker.errors import BrokerError, BrokerUnreachable, DeliveryFailed
+from soundscene_worker.broker.errors import AccessDenied, BrokerError, BrokerUnreachable, DeliveryDenied, DeliveryFailed
 from soundscene_worker.broker.protocol import Producer
+from soundscene_worker.broker.rights import Right, in_words
 from soundscene_worker.broker.translation import meaning, translate, translated
 
 __all__ = ["KafkaProducer"]
@@ -36,7 +38,8 @@ class KafkaProducer(Producer):
         self._is_spent = False
         self._servers_text = servers_text
         self._lock = threading.Lock()
-        self._failures: list[Exception] = []  # filled on the library's thread
+        self._failures: list[Exception] = []  # this and the next are filled on the library's thread
+        self._denied_topics: set[str] = set()
         self._closed = False
 
     @override
@@ -53,11 +56,14 @@ class KafkaProducer(Producer):
         if self._is_spent:
             self._client = self._connect()
             self._is_spent = False
-        with translated(f"sending to topic {topic!r} at {self._servers_text}"):
-            future = self._client.send(
-                topic, value=value, key=key, headers=list(headers), timestamp_ms=timestamp_ms, partition=partition
-            )
-            future.add_errback(self._failed)
+        try:
+            with translated(f"sending to topic {topic!r} at {self._servers_text}"):
+                future = self._client.send(
+                    topic, value=value, key=key, headers=list(headers), timestamp_ms=timestamp_ms, partition=partition
+                )
+                future.add_errback(functools.partial(self._failed, topic))
+        except BrokerError as error:
+            raise DeliveryDenied(_denied({topic})) if _is_denial(error) else error from error.__cause__
 
     @override
     def flush(self, timeout_seconds: float) -> None:
@@ -71,11 +77,14 @@ class KafkaProducer(Producer):
             late = error.__cause__
         with self._lock:
             failures, self._failures = self._failures, []
+            denied, self._denied_topics = self._denied_topics, set()
         if isinstance(late, Exception):
             failures.append(late)
         if failures:
             if any(meaning(type(failure)) is not BrokerUnreachable for failure in failures):
                 self._give_up()
+            if denied:
+                raise DeliveryDenied(_denied(denied)) from failures[0]
             reason = translate(failures[0], f"{len(failures)} or more records were not acknowledged")
             raise DeliveryFailed(str(reason)) from failures[0]
 
@@ -90,11 +99,23 @@ class KafkaProducer(Producer):
         self._close_client(0.0)
         with self._lock:  # what closing brought down belongs to the failure that is told now
             self._failures.clear()
+            self._denied_topics.clear()
 
     def _close_client(self, timeout_seconds: float) -> None:
         with contextlib.suppress(BrokerError), translated("closing"):
             self._client.close(timeout_seconds)
 
-    def _failed(self, error: Exception) -> None:
+    def _failed(self, topic: str, error: Exception) -> None:
         with self._lock:
             self._failures.append(error)
+            if _is_denial(error):
+                self._denied_topics.add(topic)
+
+
+def _is_denial(error: Exception) -> bool:
+    """Tell a missing right; of a user who may write nowhere the library says so in words only."""
+    return meaning(type(error)) is AccessDenied or "AuthorizationFailed" in str(error)
+
+
+def _denied(topics: set[str]) -> str:
+    return in_words(Right("WRITE", "TOPIC", topic) for topic in sorted(topics))

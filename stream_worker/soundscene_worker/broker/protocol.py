@@ -10,6 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, Self
 
+from soundscene_worker.broker.rights import Right
+
 __all__ = ["Admin", "Cluster", "Commit", "Consumer", "Headers", "Polled", "Producer", "Record", "TopicPartition"]
 
 Headers = tuple[tuple[str, bytes], ...]
@@ -221,6 +223,12 @@ class Admin(Protocol):
 
     def topics(self) -> dict[str, int]:
         """Return the names of all topics and their number of partitions. Asks the broker."""
+
+    def missing_rights(self, rights: Iterable[Right]) -> list[Right]:
+        """Return those of `rights` that the broker denies this user.
+
+        For a topic that does not exist it answers as for the topic's name; a broker that does not tell denies nothing.
+        """
 
     def ensure_topics(self, partitions: Mapping[str, int]) -> None:
         """Create the topics that do not exist, with so many partitions; the others stay as they are."""

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Final
 
 from soundscene.errors import SettingsError
 from soundscene_worker.broker.protocol import Cluster
-from soundscene_worker.command_line import run_command
+from soundscene_worker.broker.rights import of_replay
+from soundscene_worker.command_line import require_rights, run_command
 from soundscene_worker.messages.times import TimeFormatError, parse_time
 from soundscene_worker.settings import WorkerSettings, make_parser, settings_from
 
@@ -58,6 +59,8 @@ def _run(arguments: Sequence[str], environment: Mapping[str, str] | None, versio
     if since_ms is not None and until_ms is not None and since_ms >= until_ms:
         raise SettingsError(f"expected --since before --until, got {own.since} and {own.until}")
     with connect(settings) as cluster:
+        letters_topic = settings.dead_letters_topic if own.dead_letters else None
+        require_rights(cluster, of_replay(settings.chunks_topic, settings.predictions_topic, letters_topic))
         return _replay(settings, cluster, own, since_ms, until_ms)
 
 

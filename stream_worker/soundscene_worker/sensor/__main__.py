@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from soundscene.errors import SettingsError
+from soundscene_worker.broker.rights import of_sensor
 from soundscene_worker.command_line import (
     Connect,
     add_connection_options,
     connect_kafka,
     read_connection,
+    require_rights,
     run_command,
 )
 from soundscene_worker.messages.chunk import ENCODINGS
@@ -69,6 +71,7 @@ def _run(options: argparse.Namespace, connect: Connect) -> int:
     with _stopped_by_signals() as stopping, _journal(options.journal) as journal, connect(connection) as cluster:
         if options.create_topic is not None:
             cluster.admin().ensure_topics({options.topic: options.create_topic})
+        require_rights(cluster, of_sensor(options.topic))
         publisher = Publisher(cluster.producer(), options.topic, stopping, journal, warn=_tell)
         _tell(f"{len(fleet.sensors)} device(s) to {options.topic} at {options.bootstrap_servers}")
         publish(fleet, publisher, options.speed, start=start)

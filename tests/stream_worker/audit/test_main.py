@@ -89,6 +89,8 @@ def test_the_rules_are_those_of_the_worker(city: City, bundle: Path) -> None:
         ("--wait-seconds", "-1"),
         ("--follow", "--grace-seconds", "-1"),
         ("--follow", "--look-seconds", "0"),
+        ("--follow", "--http-certificate-file", "/nonexistent"),
+        ("--follow", "--http-password-file", "/nonexistent"),
         ("--idle-seconds", "0"),
         ("--max-chunk-seconds", "0"),
         ("--bootstrap-servers", "nonsense"),
@@ -96,7 +98,7 @@ def test_the_rules_are_those_of_the_worker(city: City, bundle: Path) -> None:
     ],
 )
 def test_what_cannot_be_used_ends_with_2(
-    city: City, bundle: Path, capsys: pytest.CaptureFixture[str], options: tuple[str, str]
+    city: City, bundle: Path, capsys: pytest.CaptureFixture[str], options: tuple[str, ...]
 ) -> None:
     """One clear line, no traceback."""
     assert run(city, bundle, *options) == 2

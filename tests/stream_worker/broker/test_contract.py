@@ -15,6 +15,7 @@ from soundscene_worker.broker.connection import ConsumerTuning, KafkaConnection,
 from soundscene_worker.broker.errors import BrokerError, CommitRefused, RecordTooLarge, TopicMissing
 from soundscene_worker.broker.memory import MemoryCluster
 from soundscene_worker.broker.protocol import Cluster, Commit, Consumer, Polled, Record, TopicPartition
+from soundscene_worker.broker.rights import of_worker
 
 PATIENCE_SECONDS = 30.0
 
@@ -428,3 +429,8 @@ class TestEnd:
         producer = cluster.producer()
         producer.close()
         producer.close()
+
+
+def test_a_cluster_without_access_control_denies_nothing(cluster: Cluster, topic: str, group: str) -> None:
+    """No right is missing where nobody asks for one, also on what does not exist."""
+    assert cluster.admin().missing_rights(of_worker(topic, "nowhere", topic, group)) == []

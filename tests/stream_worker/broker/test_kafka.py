@@ -191,7 +191,7 @@ def test_a_refused_password_is_told_from_an_outage() -> None:
     secure = {"security_protocol": "SASL_PLAINTEXT", "sasl_mechanism": "PLAIN", "sasl_username": "w"}
     with broker:
         for wrong in (secure | {"sasl_password": "wrong"}, {}):
-            with pytest.raises(BrokerError, match=r"check security_protocol, .* the credentials"):
+            with pytest.raises(BrokerError, match=r"hung up: security_protocol|wrong user name"):
                 KafkaCluster(connection(broker.bootstrap_servers, **wrong)).producer()
         with KafkaCluster(connection(broker.bootstrap_servers, **secure, sasl_password="right")) as cluster:
             cluster.admin().ensure_topics({"chunks": 1})
