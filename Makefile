@@ -52,7 +52,7 @@ soak: $(READY)  ## a worker under load for MINUTES (30): memory, threads, files,
 	@$(BIN)/python -m benchmarks.soak --minutes $(MINUTES)
 
 faults: $(READY)  ## do to a real broker and its workers what can go wrong; writes docs/faults.md, 15 minutes
-	@SOUNDSCENE_FAULTS_PAGE=docs/faults.md $(BIN)/pytest tests/faults $(PYTEST_ARGS)
+	@SOUNDSCENE_REQUIRE_SERVICES=1 SOUNDSCENE_FAULTS_PAGE=docs/faults.md $(BIN)/pytest tests/faults $(PYTEST_ARGS)
 
 dashboard: $(READY)  ## write deploy/grafana/dashboards/soundscene.json anew
 	$(BIN)/python -m scripts.build_dashboard
