@@ -152,7 +152,7 @@ class Stage:
     def recover(self, since: float, limit_seconds: float) -> None:
         """Measure how long after `since` (s since 1970) every partition has its first new prediction.
 
-        Call it after `predictions.read_on`: only what was not read by then is new.
+        Where what was sent before may arrive later, call `predictions.read_on` first: what it has read is not new.
         """
         waiting = set(self.predictions.partitions)
         last = since
@@ -160,7 +160,7 @@ class Stage:
         while waiting:
             self._assert_alive()
             assert time.monotonic() < deadline, f"no new prediction in partitions {waiting}\n{self.complaints()}"
-            arrived = self.predictions.read_on()
+            arrived = self.predictions.read_on(since)
             last = max([last, *(at for p, at in arrived.items() if p in waiting)])
             waiting -= arrived.keys()
             time.sleep(0.2)
