@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import contextlib
-import threading
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, Final
 
 from typing_extensions import override
 
-from soundscene_worker.broker.errors import BrokerError, BrokerUnreachable, DeliveryFailed
+from soundscene_worker.broker.errors import BrokerError, DeliveryFailed
 from soundscene_worker.broker.protocol import Producer
-from soundscene_worker.broker.translation import meaning, translate, translated
+from soundscene_worker.broker.translation import translate, translated
 
 __all__ = ["KafkaProducer"]
+
+_GIVE_UP_SECONDS: Final = 1.0
 
 
 class KafkaProducer(Producer):
     """See `protocol.Producer`.
 
-    The library's idempotent producer never sends again after a failure that waiting does not cure, such as one record
-    that the broker refused. So the next record after such a failure gets a new one.
+    The library's idempotent producer may never send again after a failure: when the broker refused a record, and when
+    one was given up because the broker was silent. So the next record after a failure gets a new one.
 
     Parameters
     ----------
@@ -35,8 +36,7 @@ class KafkaProducer(Producer):
         self._client = connect()
         self._is_spent = False
         self._servers_text = servers_text
-        self._lock = threading.Lock()
-        self._failures: list[Exception] = []  # filled on the library's thread
+        self._failures: list[Exception] = []  # of the present client; filled on its thread
         self._closed = False
 
     @override
@@ -57,25 +57,19 @@ class KafkaProducer(Producer):
             future = self._client.send(
                 topic, value=value, key=key, headers=list(headers), timestamp_ms=timestamp_ms, partition=partition
             )
-            future.add_errback(self._failed)
+            future.add_errback(self._failures.append)
 
     @override
     def flush(self, timeout_seconds: float) -> None:
         if self._is_spent:  # nothing was sent since
             return
-        late = None
         try:
             with translated("waiting for acknowledgements"):
                 self._client.flush(timeout_seconds)
-        except BrokerError as error:
-            late = error.__cause__
-        with self._lock:
-            failures, self._failures = self._failures, []
-        if isinstance(late, Exception):
-            failures.append(late)
-        if failures:
-            if any(meaning(type(failure)) is not BrokerUnreachable for failure in failures):
-                self._give_up()
+        except BrokerError as late:
+            self._failures.append(late.__cause__ if isinstance(late.__cause__, Exception) else late)
+        if self._failures:
+            failures = self._give_up()
             reason = translate(failures[0], f"{len(failures)} or more records were not acknowledged")
             raise DeliveryFailed(str(reason)) from failures[0]
 
@@ -85,16 +79,14 @@ class KafkaProducer(Producer):
             self._closed = True
             self._close_client(timeout_seconds)
 
-    def _give_up(self) -> None:
+    def _give_up(self) -> list[Exception]:
+        """Let go of the client; return what failed so far. What closing brings down goes the same way, untold."""
         self._is_spent = True
-        self._close_client(0.0)
-        with self._lock:  # what closing brought down belongs to the failure that is told now
-            self._failures.clear()
+        failures, self._failures = list(self._failures), []
+        self._client._sender.force_close()  # closing alone would wait for what is given up, and leave it running
+        self._close_client(_GIVE_UP_SECONDS)
+        return failures
 
     def _close_client(self, timeout_seconds: float) -> None:
         with contextlib.suppress(BrokerError), translated("closing"):
             self._client.close(timeout_seconds)
-
-    def _failed(self, error: Exception) -> None:
-        with self._lock:
-            self._failures.append(error)
