@@ -9,7 +9,7 @@ from typing import Any, Final, Self
 
 from soundscene.errors import MissingExtraError
 from soundscene_worker.broker import reading
-from soundscene_worker.broker.connection import ConsumerTuning, KafkaConnection, ProducerTuning
+from soundscene_worker.broker.connection import ATTEMPT_SETTINGS, ConsumerTuning, KafkaConnection, ProducerTuning
 from soundscene_worker.broker.errors import BrokerUnreachable, CommitRefused, TopicMissing
 from soundscene_worker.broker.producing import KafkaProducer
 from soundscene_worker.broker.protocol import Admin, Cluster, Commit, Consumer, Polled, Record, TopicPartition
@@ -324,7 +324,7 @@ class KafkaCluster(Cluster):
         begun: list[Any] = []
 
         def remember(*positional: Any, **named: Any) -> Any:
-            begun.append(KafkaNetClient(*positional, **named))
+            begun.append(KafkaNetClient(*positional, **named | ATTEMPT_SETTINGS))
             return begun[-1]
 
         with overheard() as causes:
