@@ -1,17 +1,18 @@
-"""Score patches with a frozen graph in Essentia's own TensorFlow; runs where `essentia-tensorflow` is, and nothing of ours.
+"""Score patches with a frozen graph in Essentia's own TensorFlow; needs `essentia-tensorflow` and nothing of ours.
 
-    python scripts/essentia_scores.py GRAPH.pb DESCRIPTION.json PATCHES.npy SCORES.npy
+python scripts/essentia_scores.py GRAPH.pb DESCRIPTION.json PATCHES.npy SCORES.npy
 """
 
 import json
 import sys
+from pathlib import Path
 
 import essentia
 import essentia.standard
 import numpy as np
 
 graph, description, patches_file, scores_file = sys.argv[1:]
-schema = json.load(open(description, encoding="utf-8"))["schema"]  # noqa: SIM115  # the process ends at once
+schema = json.loads(Path(description).read_text(encoding="utf-8"))["schema"]
 node_in, node_out = schema["inputs"][0]["name"], schema["outputs"][0]["name"]
 essentia.log.infoActive = False
 predict = essentia.standard.TensorflowPredict(graphFilename=graph, inputs=[node_in], outputs=[node_out], squeeze=False)

@@ -64,16 +64,27 @@ def proxied_broker() -> Iterator[tuple[KafkaBroker, Proxy]]:
             yield broker, proxy
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Take away the row of a fault until its test has passed."""
+    MEASURED.update(dict.fromkeys(sentences(item)))
+
+
 @pytest.fixture
 def record(request: pytest.FixtureRequest) -> Record:
-    """Function that notes an outcome under the sentence that the test promises."""
-    name = request.node.name.removeprefix("test_").replace("_", " ")
-    MEASURED[name] = None
+    """Function that notes an outcome under the test's sentence."""
+    (sentence,) = sentences(request.node)
 
     def note(outcome: Outcome) -> None:
-        MEASURED[name] = outcome
+        MEASURED[sentence] = outcome
 
     return note
+
+
+def sentences(item: pytest.Item) -> list[str]:
+    """Return what the table calls a test, if anything."""
+    parameters = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+    return [str(mark.args[0]).format(**parameters) for mark in item.iter_markers("fault")]
 
 
 def pytest_sessionfinish() -> None:

@@ -39,8 +39,11 @@ class Predictions:
         """Where any were seen. A device has the same partition here as in the chunks."""
         return set(self._read)
 
-    def read_on(self) -> dict[int, float]:
-        """Return, by partition, when the first new prediction since the last call arrived (s since 1970)."""
+    def read_on(self, since: float = 0.0) -> dict[int, float]:
+        """Return, by partition, when the first of a new window arrived, later than `since` (both s since 1970).
+
+        New is what no call before has read.
+        """
         first: dict[int, float] = {}
         try:
             with self._connect() as cluster:
@@ -53,7 +56,8 @@ class Predictions:
                         self.repeated += 1
                         continue
                     self._ids.add(window)
-                    first.setdefault(record.partition, record.timestamp_ms / 1000)
+                    if record.timestamp_ms / 1000 >= since:
+                        first.setdefault(record.partition, record.timestamp_ms / 1000)
         except BrokerError:  # away; what was read before it went counts
             pass
         return first

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -23,15 +24,17 @@ def write_table(page: Path, outcomes: Mapping[str, Outcome | None]) -> None:
     rows = {name: Outcome(**row) for name, row in sorted(known.items()) if row is not None}
     before, _, rest = page.read_text().partition(BEGIN)
     _, _, after = rest.partition(END)
-    head = "| fault | expected | missing | differing | repeated | recovery (s) | allowed (s) | times |"
+    head = "| what happens | expected | missing | differing | repeated | recovery (s) | allowed (s) | measured |"
     table = "\n".join([head, "|---" * 8 + "|", *(_row(name, outcome) for name, outcome in rows.items())])
-    page.write_text(f"{before}{BEGIN}\n{table}\n{END}{after}")
+    where = f"Measured by `make faults`; broker, sensors and workers shared {os.cpu_count()} cores."
+    page.write_text(f"{before}{BEGIN}\n{where}\n\n{table}\n{END}{after}")
     plain = {name: asdict(outcome) for name, outcome in rows.items()}
     store.write_text(json.dumps(plain, indent=2) + "\n")
 
 
 def _row(name: str, outcome: Outcome) -> str:
-    recovery = "" if outcome.recovery_seconds is None else f"{outcome.recovery_seconds:.1f}"
-    allowed = "" if outcome.limit_seconds is None else f"{outcome.limit_seconds:g}"
-    counts = (outcome.expected, outcome.missing, outcome.differing, outcome.repeated)
-    return f"| {name} | {' | '.join(map(str, counts))} | {recovery} | {allowed} | {outcome.recoveries} |"
+    counts = " | ".join(map(str, (outcome.expected, outcome.missing, outcome.differing, outcome.repeated)))
+    if outcome.recovery_seconds is None or outcome.limit_seconds is None:
+        return f"| {name} | {counts} | none needed | | |"
+    times = "once" if outcome.recoveries == 1 else f"{outcome.recoveries} times, longest"
+    return f"| {name} | {counts} | {outcome.recovery_seconds:.1f} | {outcome.limit_seconds:g} | {times} |"

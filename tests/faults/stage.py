@@ -8,9 +8,11 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from kafka import KafkaAdminClient
 from kafka.admin import ConfigResource, ConfigResourceType, NewTopic
@@ -25,6 +27,7 @@ from tests.faults.predictions import Predictions
 DEVICES = 7  # as many as it takes to reach every partition
 PARTITIONS = 3
 SPEED = 2.0
+COUNTS = ("expected", "missing", "differing", "unexpected", "repeated")
 PATIENCE_SECONDS = 60.0
 BROKER_LIMIT_SECONDS = 10.0
 WORKER_LIMIT_SECONDS = 15.0
@@ -38,6 +41,8 @@ class Outcome:
     ----------
     expected, missing, differing, unexpected, repeated : int
         The auditor's counts of windows and predictions.
+    untold : mapping of cause to int
+        Windows without their sound, which no worker could tell.
     recovery_seconds, limit_seconds : float or None
         The longest time until every partition had a new prediction, and what is allowed.
     recoveries : int
@@ -49,6 +54,7 @@ class Outcome:
     differing: int
     unexpected: int
     repeated: int
+    untold: Mapping[str, int]
     recovery_seconds: float | None
     limit_seconds: float | None
     recoveries: int
@@ -82,12 +88,13 @@ class Stage:
         """Return a connection that gives up soon."""
         return KafkaCluster(KafkaConnection((self.bootstrap,), connect_timeout_seconds=2, request_timeout_seconds=5))
 
-    def start_sensors(self) -> None:
-        """Let devices send for ever, faster than time."""
+    def start_sensors(self, faults: Collection[str] = ()) -> None:
+        """Let devices send for ever, faster than time; `faults` are those of `soundscene-sensor`."""
         words = [sys.executable, "-m", "soundscene_worker.sensor", "--bootstrap-servers", self.bootstrap]
         sound = ("--devices", str(DEVICES), "--speed", str(SPEED), "--topic", self.topics.chunks, "--seed", "7")
+        spoilt = [word for fault in faults for word in ("--fault", fault)]
         with (self._folder / "sensors.log").open("wb") as output:
-            self._sensors = spawn([*words, *sound], output=output)
+            self._sensors = spawn([*words, *sound, *spoilt], output=output)
 
     def start_worker(
         self,
@@ -103,9 +110,9 @@ class Stage:
         self.workers.append(worker)
         return worker
 
-    def play(self, *options: str, workers: int = 1, bootstrap: str | None = None) -> None:
+    def play(self, *options: str, workers: int = 1, bootstrap: str | None = None, faults: Collection[str] = ()) -> None:
         """Start sensors and workers, and return when every partition has predictions."""
-        self.start_sensors()
+        self.start_sensors(faults)
         for _ in range(workers):
             self.start_worker(*options, bootstrap=bootstrap)
         self.wait(lambda: len(self.predictions.partitions) == PARTITIONS)
@@ -134,10 +141,18 @@ class Stage:
         """End the youngest worker as a power cut would."""
         kill(self.workers.pop().child)
 
+    def stop_worker(self) -> float:
+        """Let the oldest worker leave in good order; return when it was asked to (s since 1970)."""
+        worker = self.workers.pop(0)
+        asked_at = time.time()
+        assert worker.stop() == 0, worker.log.read_text()[-3000:]
+        self.predictions.read_on()
+        return asked_at
+
     def recover(self, since: float, limit_seconds: float) -> None:
         """Measure how long after `since` (s since 1970) every partition has its first new prediction.
 
-        Call it after `predictions.read_on`: only what was not read by then is new.
+        Where what was sent before may arrive later, call `predictions.read_on` first: what it has read is not new.
         """
         waiting = set(self.predictions.partitions)
         last = since
@@ -145,7 +160,7 @@ class Stage:
         while waiting:
             self._assert_alive()
             assert time.monotonic() < deadline, f"no new prediction in partitions {waiting}\n{self.complaints()}"
-            arrived = self.predictions.read_on()
+            arrived = self.predictions.read_on(since)
             last = max([last, *(at for p, at in arrived.items() if p in waiting)])
             waiting -= arrived.keys()
             time.sleep(0.2)
@@ -171,27 +186,41 @@ class Stage:
         found = [json.loads(line) for line in lines if line.startswith("{")]
         return [line for line in found if line.get("event") == event]
 
-    def audit(self) -> Outcome:
-        """Stop the sensors, let workers finish, and return what the auditor finds; fail where it is not good."""
+    def audit(self, excused: Collection[str] = ()) -> Outcome:
+        """Stop the sensors, let workers finish, and return what the auditor finds; fail where it is not good.
+
+        `excused` are the causes for which windows lack their sound: all of them, and no other.
+        """
         assert self._sensors is not None
         assert stop(self._sensors, timeout_seconds=45) == 0, (self._folder / "sensors.log").read_text()
-        topics = ("--chunks-topic", self.topics.chunks, "--predictions-topic", self.topics.predictions)
+        verdict = self._ask_auditor()
+        counts = {name: verdict["total"][name] for name in COUNTS}
+        untold = sum((Counter(causes) for causes in verdict["untold"].values()), start=Counter[str]())
+        longest = max(self.recoveries, default=None)
+        outcome = Outcome(
+            **counts,
+            untold=dict(untold),
+            recovery_seconds=longest,
+            limit_seconds=self._limit_seconds,
+            recoveries=len(self.recoveries),
+        )
+        assert outcome.expected > 0
+        assert (outcome.missing, outcome.differing, outcome.unexpected) == (0, 0, 0), f"{outcome}\n{self.complaints()}"
+        assert untold.keys() == set(excused), outcome
+        if longest is not None and self._limit_seconds is not None:
+            assert longest <= self._limit_seconds, f"{asdict(outcome)} {self.recoveries}\n{self.complaints()}"
+        return outcome
+
+    def _ask_auditor(self) -> dict[str, Any]:
+        names = ("--chunks-topic", "--predictions-topic", "--dead-letters-topic")
+        topics = [word for pair in zip(names, self.topics.names, strict=True) for word in pair]
         words = [sys.executable, "-m", "soundscene_worker.audit", "--bootstrap-servers", self.bootstrap, *topics]
         told = subprocess.run(
             [*words, "--json", "--wait-seconds", "60"], capture_output=True, text=True, timeout=200, check=False
         )
         assert told.stdout, told.stderr
-        total = json.loads(told.stdout)["total"]
-        longest = max(self.recoveries, default=None)
-        counts = {name: total[name] for name in ("expected", "missing", "differing", "unexpected", "repeated")}
-        outcome = Outcome(
-            **counts, recovery_seconds=longest, limit_seconds=self._limit_seconds, recoveries=len(self.recoveries)
-        )
-        assert outcome.expected > 0
-        assert (outcome.missing, outcome.differing, outcome.unexpected) == (0, 0, 0), self.complaints()
-        if longest is not None and self._limit_seconds is not None:
-            assert longest <= self._limit_seconds, f"{asdict(outcome)} {self.recoveries}\n{self.complaints()}"
-        return outcome
+        verdict: dict[str, Any] = json.loads(told.stdout)
+        return verdict
 
     def complaints(self) -> str:
         """Return the ends of what workers printed."""

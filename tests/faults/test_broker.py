@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 
 import pytest
 
@@ -14,13 +13,17 @@ from tests.faults.stage import BROKER_LIMIT_SECONDS, Stage
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 
-@pytest.mark.parametrize("end", [KafkaBroker.shut_down, KafkaBroker.kill], ids=["stopped", "killed"])
+ENDS = {"stopped": KafkaBroker.shut_down, "killed": KafkaBroker.kill}
+
+
+@pytest.mark.fault("The broker is {ended}, away for 6 s, and started again")
+@pytest.mark.parametrize("ended", ENDS)
 def test_broker_is_ended_and_started(
-    frail_stage: Stage, own_kafka_broker: KafkaBroker, end: Callable[[KafkaBroker], None], record: Record
+    frail_stage: Stage, own_kafka_broker: KafkaBroker, ended: str, record: Record
 ) -> None:
     """A broker that was away for some seconds is used again soon, and nothing is lost."""
     frail_stage.play(workers=2)
-    end(own_kafka_broker)
+    ENDS[ended](own_kafka_broker)
     time.sleep(6)
     own_kafka_broker.start()
     returned_at = time.time()

@@ -12,6 +12,7 @@ from tests.faults.stage import BROKER_LIMIT_SECONDS, Stage
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 
+@pytest.mark.fault("The broker refuses predictions as too large, for at least 8 s")
 def test_predictions_are_refused(stage: Stage, record: Record) -> None:
     """While the broker takes no prediction of this size nothing is committed; once it does, all of them arrive."""
     stage.play()

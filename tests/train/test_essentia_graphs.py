@@ -73,7 +73,7 @@ def test_essentia_scores_the_shipped_graphs_as_litert(
 
 
 def test_essentia_scores_as_keras(bundle: Bundle, patches: dict[str, Array], tmp_path: Path) -> None:
-    """A Keras model with uneven statistics, merged, frozen and run in Essentia, gives the model's own scores to 1e-5."""
+    """A Keras model with uneven statistics, merged, frozen and run in Essentia, scores as itself to 1e-5."""
     settings = NetworkSettings()
     model = lively_model(settings, 10, 128, 128)
     merged = merge(model, settings)

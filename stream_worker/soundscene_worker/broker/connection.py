@@ -9,11 +9,25 @@ from typing import Any, Final
 
 from soundscene.errors import SettingsError
 
-__all__ = ["ASSIGNORS", "COMPRESSIONS", "SECURITY_PROTOCOLS", "ConsumerTuning", "KafkaConnection", "ProducerTuning"]
+__all__ = [
+    "ASSIGNORS",
+    "ATTEMPT_SETTINGS",
+    "COMPRESSIONS",
+    "SECURITY_PROTOCOLS",
+    "ConsumerTuning",
+    "KafkaConnection",
+    "ProducerTuning",
+]
 
 SECURITY_PROTOCOLS: Final = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
 ASSIGNORS: Final = ("cooperative-sticky", "range")
 COMPRESSIONS: Final = ("none", "gzip", "snappy", "lz4", "zstd")
+
+ATTEMPT_SETTINGS: Final = {"socket_connection_setup_timeout_ms": 4000, "socket_connection_setup_timeout_max_ms": 4000}
+"""How long one attempt to connect may take, under the names of the client library's network layer.
+
+Its own 10 s, doubled at each failure, would wait for a connection that died at birth long after the broker is back.
+"""
 
 _SERVER: Final = re.compile(r"^(\[[0-9a-fA-F:]+\]|[A-Za-z0-9._-]+):(\d{1,5})$")
 

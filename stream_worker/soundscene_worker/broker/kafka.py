@@ -9,7 +9,7 @@ from typing import Any, Final, Self
 
 from soundscene.errors import MissingExtraError
 from soundscene_worker.broker import access, reading
-from soundscene_worker.broker.connection import ConsumerTuning, KafkaConnection, ProducerTuning
+from soundscene_worker.broker.connection import ATTEMPT_SETTINGS, ConsumerTuning, KafkaConnection, ProducerTuning
 from soundscene_worker.broker.errors import BrokerUnreachable, CommitRefused, TopicMissing
 from soundscene_worker.broker.overhearing import Ear, overheard, refusal
 from soundscene_worker.broker.producing import KafkaProducer
@@ -365,7 +365,7 @@ class KafkaCluster(Cluster):
         begun: list[Any] = []
 
         def remember(**named: Any) -> Any:
-            begun.append(KafkaNetClient(_AudibleSelector(ear, **named), **named))
+            begun.append(KafkaNetClient(_AudibleSelector(ear, **named), **named | ATTEMPT_SETTINGS))
             return begun[-1]
 
         with overheard() as ear:

@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 import contextlib
-import functools
-import threading
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, Final
 
 from typing_extensions import override
 
-from soundscene_worker.broker.errors import AccessDenied, BrokerError, BrokerUnreachable, DeliveryDenied, DeliveryFailed
+from soundscene_worker.broker.errors import AccessDenied, BrokerError, DeliveryDenied, DeliveryFailed
 from soundscene_worker.broker.protocol import Producer
 from soundscene_worker.broker.rights import Right, in_words
 from soundscene_worker.broker.translation import meaning, translate, translated
 
 __all__ = ["KafkaProducer"]
 
+_GIVE_UP_SECONDS: Final = 1.0
+
+_Failure = tuple[str, Exception]
+"""The topic, and what the broker or the library said."""
+
 
 class KafkaProducer(Producer):
     """See `protocol.Producer`.
 
-    The library's idempotent producer never sends again after a failure that waiting does not cure, such as one record
-    that the broker refused. So the next record after such a failure gets a new one.
+    The library's idempotent producer may never send again after a failure: when the broker refused a record, and when
+    one was given up because the broker was silent. So the next record after a failure gets a new one.
 
     Parameters
     ----------
@@ -37,9 +40,7 @@ class KafkaProducer(Producer):
         self._client = connect()
         self._is_spent = False
         self._servers_text = servers_text
-        self._lock = threading.Lock()
-        self._failures: list[Exception] = []  # this and the next are filled on the library's thread
-        self._denied_topics: set[str] = set()
+        self._failures: list[_Failure] = []  # of the present client; filled on its thread
         self._closed = False
 
     @override
@@ -56,12 +57,13 @@ class KafkaProducer(Producer):
         if self._is_spent:
             self._client = self._connect()
             self._is_spent = False
+        failures = self._failures
         try:
             with translated(f"sending to topic {topic!r} at {self._servers_text}"):
                 future = self._client.send(
                     topic, value=value, key=key, headers=list(headers), timestamp_ms=timestamp_ms, partition=partition
                 )
-                future.add_errback(functools.partial(self._failed, topic))
+                future.add_errback(lambda error: failures.append((topic, error)))
         except BrokerError as error:
             raise DeliveryDenied(_denied({topic})) if _is_denial(error) else error from error.__cause__
 
@@ -69,24 +71,18 @@ class KafkaProducer(Producer):
     def flush(self, timeout_seconds: float) -> None:
         if self._is_spent:  # nothing was sent since
             return
-        late = None
         try:
             with translated("waiting for acknowledgements"):
                 self._client.flush(timeout_seconds)
-        except BrokerError as error:
-            late = error.__cause__
-        with self._lock:
-            failures, self._failures = self._failures, []
-            denied, self._denied_topics = self._denied_topics, set()
-        if isinstance(late, Exception):
-            failures.append(late)
-        if failures:
-            if any(meaning(type(failure)) is not BrokerUnreachable for failure in failures):
-                self._give_up()
-            if denied:
-                raise DeliveryDenied(_denied(denied)) from failures[0]
-            reason = translate(failures[0], f"{len(failures)} or more records were not acknowledged")
-            raise DeliveryFailed(str(reason)) from failures[0]
+        except BrokerError as late:
+            self._failures.append(("", late.__cause__ if isinstance(late.__cause__, Exception) else late))
+        if self._failures:
+            failures = self._give_up()
+            first = failures[0][1]
+            if denied := {topic for topic, error in failures if _is_denial(error)}:
+                raise DeliveryDenied(_denied(denied)) from first
+            reason = translate(first, f"{len(failures)} or more records were not acknowledged")
+            raise DeliveryFailed(str(reason)) from first
 
     @override
     def close(self, timeout_seconds: float = 5.0) -> None:
@@ -94,22 +90,17 @@ class KafkaProducer(Producer):
             self._closed = True
             self._close_client(timeout_seconds)
 
-    def _give_up(self) -> None:
+    def _give_up(self) -> list[_Failure]:
+        """Let go of the client; return what failed so far. What closing brings down goes the same way, untold."""
         self._is_spent = True
-        self._close_client(0.0)
-        with self._lock:  # what closing brought down belongs to the failure that is told now
-            self._failures.clear()
-            self._denied_topics.clear()
+        failures, self._failures = list(self._failures), []
+        self._client._sender.force_close()  # closing alone would wait for what is given up, and leave it running
+        self._close_client(_GIVE_UP_SECONDS)
+        return failures
 
     def _close_client(self, timeout_seconds: float) -> None:
         with contextlib.suppress(BrokerError), translated("closing"):
             self._client.close(timeout_seconds)
-
-    def _failed(self, topic: str, error: Exception) -> None:
-        with self._lock:
-            self._failures.append(error)
-            if _is_denial(error):
-                self._denied_topics.add(topic)
 
 
 def _is_denial(error: Exception) -> bool:

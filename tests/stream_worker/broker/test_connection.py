@@ -7,9 +7,10 @@ from pathlib import Path
 
 import kafka
 import pytest
+from kafka.net.manager import KafkaConnectionManager
 
 from soundscene.errors import SettingsError
-from soundscene_worker.broker.connection import ConsumerTuning, KafkaConnection, ProducerTuning
+from soundscene_worker.broker.connection import ATTEMPT_SETTINGS, ConsumerTuning, KafkaConnection, ProducerTuning
 
 SERVERS = ("kafka-1:9092", "[::1]:9093")
 
@@ -48,6 +49,7 @@ def test_the_client_library_knows_every_setting() -> None:
     assert connection | set(ConsumerTuning().client_settings()) <= set(kafka.KafkaConsumer.DEFAULT_CONFIG)
     assert connection | set(ProducerTuning().client_settings()) <= set(kafka.KafkaProducer.DEFAULT_CONFIG)
     assert connection <= set(kafka.KafkaAdminClient.DEFAULT_CONFIG)
+    assert set(ATTEMPT_SETTINGS) <= set(KafkaConnectionManager.DEFAULT_CONFIG)
 
 
 def test_the_dangerous_defaults_are_replaced() -> None:

@@ -7,6 +7,7 @@ import contextlib
 import gc
 import importlib
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -227,6 +228,22 @@ def test_a_member_that_was_silent_for_too_long_learns_that_it_has_lost_its_parti
 
 
 @pytest.mark.integration
+def test_a_delivery_that_is_given_up_leaves_nothing_behind(own_kafka_broker: KafkaBroker) -> None:
+    """The thread that would send it behind our back ends, and the next record gets through."""
+    with KafkaCluster(connection(own_kafka_broker.bootstrap_servers)) as cluster:
+        cluster.admin().ensure_topics({"chunks": 1})
+        producer = cluster.producer()
+        send_and_flush(producer, b"before")
+        own_kafka_broker.kill()
+        producer.send("chunks", b"k", b"given up")
+        with pytest.raises(DeliveryFailed):
+            producer.flush(0.5)
+        assert not [thread.name for thread in threading.enumerate() if "network-thread" in thread.name]
+        own_kafka_broker.start()
+        send_until_stored(producer, b"after")
+        assert [record.value for record in cluster.read_to_end("chunks")] == [b"before", b"after"]
+
+
 @pytest.mark.integration
 def test_one_refused_record_does_not_spoil_the_next(kafka_bootstrap: str, create_topics: CreateTopics) -> None:
     """The library's producer is of no use after a refusal; ours is."""
