@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Final
 
 from soundscene.settings import NETWORK_NAMES
+from soundscene_train.assessment.assess import AssessmentSettings
 from soundscene_train.datasets import DATASET_NAMES, CitySettings
 from soundscene_train.errors import DatasetError
 from soundscene_train.export import ExportNames
 from soundscene_train.plan import Plan
 from soundscene_train.recipe import load_recipe, packaged_recipes
 
-__all__ = ["export_names", "make_parser", "plan_from"]
+__all__ = ["assessment_from", "export_names", "make_parser", "plan_from"]
 
 _QUICK_CITY: Final = CitySettings(train_clips_per_scene=6, evaluate_clips_per_scene=3, clip_seconds=5.0)
 
@@ -39,7 +40,7 @@ def make_parser() -> argparse.ArgumentParser:
     helps = {
         "prepare": "make or check the data set and compute its spectrograms",
         "fit": "train the networks of a run",
-        "evaluate": "test a run: table, JSON and confusion plot",
+        "evaluate": "test a run or a bundle: tables, JSON and a report in HTML",
         "export": "write a run's bundle",
         "run": "prepare, fit, evaluate and export",
     }
@@ -50,12 +51,13 @@ def make_parser() -> argparse.ArgumentParser:
         stages[name].add_argument("--run", type=Path, metavar="DIR", help="the run's folder (runs/DATASET-RECIPE)")
         stages[name].add_argument("--jobs", type=_positive, default=1, help="processes, one core each (1)")
     stages["fit"].add_argument("--networks", nargs="+", choices=NETWORK_NAMES, default=NETWORK_NAMES, help="(all)")
-    for name in ("evaluate", "export"):
-        stages[name].add_argument("--run", type=Path, metavar="DIR", required=True, help="the folder of `fit`")
+    stages["export"].add_argument("--run", type=Path, metavar="DIR", required=True, help="the folder of `fit`")
+    _add_subject_arguments(stages["evaluate"])
     for name in ("evaluate", "run"):
         stages[name].add_argument(
             "--gains", nargs="+", type=float, default=(), metavar="DB", help="test at these gains too, as -20 20"
         )
+        _add_assessment_arguments(stages[name])
     for name in ("export", "run"):
         _add_export_arguments(stages[name])
     return parser
@@ -110,6 +112,32 @@ def _add_plan_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--epochs", type=_positive, help="instead of the recipe's")
     parser.add_argument("--train-parts", nargs="+", metavar="PART", help="folds or splits to train on")
     parser.add_argument("--test-parts", nargs="+", metavar="PART", help="folds or splits to test on (the rest)")
+
+
+def assessment_from(arguments: argparse.Namespace) -> AssessmentSettings:
+    """Return what is measured beside the plain test."""
+    return AssessmentSettings(arguments.robustness, arguments.responses, arguments.calibrate_from)
+
+
+def _add_subject_arguments(parser: argparse.ArgumentParser) -> None:
+    """What is tested: a run, which knows its data, or a bundle, which is told."""
+    subject = parser.add_mutually_exclusive_group(required=True)
+    subject.add_argument("--run", type=Path, metavar="DIR", help="the folder of `fit`")
+    subject.add_argument("--bundle", type=Path, metavar="DIR", help="a finished bundle, tested as it is served")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="with --bundle: the report's folder (evaluation)")
+    _add_plan_arguments(parser)
+
+
+def _add_assessment_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--robustness", action="store_true", help="test under gain, noise, a band limit, MP3 and Opus too"
+    )
+    parser.add_argument(
+        "--responses", type=Path, metavar="DIR", help="and through the microphone responses in a folder"
+    )
+    parser.add_argument(
+        "--calibrate-from", type=Path, metavar="RUN", help="evaluated run whose test is held-out training data"
+    )
 
 
 def _add_export_arguments(parser: argparse.ArgumentParser) -> None:

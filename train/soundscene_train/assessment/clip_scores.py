@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -86,10 +86,9 @@ class ClipScores:
             raise TrainingError(f"{folder} holds no {FILE_NAME}; run `soundscene-train evaluate` on it first")
         try:
             with np.load(path) as held:
-                arrays = {name: held[name] for name in ("windows", "clip_of_window", "truth")}
-                texts = {
-                    name: tuple(str(text) for text in held[name]) for name in ("labels", "devices", "groups", "parts")
-                }
+                arrays: Any = {name: held[name] for name in ("windows", "clip_of_window", "truth")}
+                names = ("labels", "devices", "groups", "parts")
+                texts: Any = {name: tuple(str(text) for text in held[name]) for name in names}
         except (OSError, ValueError, KeyError) as error:
             raise TrainingError(f"{path}: not readable ({error}); evaluate the run again") from error
         return cls(**arrays, **texts)

@@ -43,7 +43,7 @@ def summarise(scores: ClipScores, rule: str, held_out: ClipScores | None = None)
     """
     fused = scores.fused(rule)
     hits = fused.argmax(axis=1) == scores.truth
-    summary = {
+    summary: dict[str, Any] = {
         "accuracy_95": accuracy_interval(hits, scores.groups).to_dict(),
         "class_95": {
             label: accuracy_interval(hits[chosen], _pick(scores.groups, chosen)).to_dict()
