@@ -59,6 +59,9 @@ def _dispatch(arguments: argparse.Namespace, command: str) -> None:
     if stage == "evaluate" and arguments.bundle is not None:
         _evaluate_bundle(arguments, command)
         return
+    if stage == "reproduce":
+        _reproduce(arguments, command)
+        return
     if stage in {"prepare", "fit", "run"}:
         plan, folder = plan_from(arguments, command)
     else:
@@ -107,6 +110,18 @@ def _evaluate_bundle(arguments: argparse.Namespace, command: str) -> None:
         evaluation = evaluate_bundle(bundle, plan, folder, reporter, assessment_from(arguments))
     print(format_table(evaluation.results, evaluation.rule))
     print(f"report: {folder / 'report.html'}, {folder / 'evaluation.json'}")
+
+
+def _reproduce(arguments: argparse.Namespace, command: str) -> None:
+    """Train a table of the paper and print it."""
+    from soundscene_train.arguments import reproduction_from
+    from soundscene_train.console import ConsoleReporter
+    from soundscene_train.reproduce.run import reproduce
+
+    plan, folder, seeds = reproduction_from(arguments, command)
+    with ConsoleReporter() as reporter:
+        print(reproduce(arguments.table, plan, folder, seeds, reporter, jobs=arguments.jobs))
+    print(f"written: {folder / arguments.table}.csv, .md and .png")
 
 
 def _export(plan: Plan, folder: Path, arguments: argparse.Namespace, command: str) -> None:

@@ -13,9 +13,9 @@ from soundscene_train.datasets import DATASET_NAMES, CitySettings
 from soundscene_train.errors import DatasetError
 from soundscene_train.export import ExportNames
 from soundscene_train.plan import Plan
-from soundscene_train.recipe import load_recipe, packaged_recipes
+from soundscene_train.recipe import FitSettings, load_recipe, packaged_recipes
 
-__all__ = ["assessment_from", "export_names", "make_parser", "plan_from"]
+__all__ = ["assessment_from", "export_names", "make_parser", "plan_from", "reproduction_from"]
 
 _QUICK_CITY: Final = CitySettings(train_clips_per_scene=6, evaluate_clips_per_scene=3, clip_seconds=5.0)
 
@@ -43,13 +43,15 @@ def make_parser() -> argparse.ArgumentParser:
         "evaluate": "test a run or a bundle: tables, JSON and a report in HTML",
         "export": "write a run's bundle",
         "run": "prepare, fit, evaluate and export",
+        "reproduce": "train a table of the paper and set it beside the paper's figures",
     }
     stages = {name: commands.add_parser(name, help=text, description=text) for name, text in helps.items()}
-    for name in ("prepare", "fit", "run"):
+    for name in ("prepare", "fit", "run", "reproduce"):
         _add_plan_arguments(stages[name])
     for name in ("fit", "run"):
         stages[name].add_argument("--run", type=Path, metavar="DIR", help="the run's folder (runs/DATASET-RECIPE)")
         stages[name].add_argument("--jobs", type=_positive, default=1, help="processes, one core each (1)")
+    _add_table_arguments(stages["reproduce"])
     stages["fit"].add_argument("--networks", nargs="+", choices=NETWORK_NAMES, default=NETWORK_NAMES, help="(all)")
     stages["export"].add_argument("--run", type=Path, metavar="DIR", required=True, help="the folder of `fit`")
     _add_subject_arguments(stages["evaluate"])
@@ -117,6 +119,29 @@ def _add_plan_arguments(parser: argparse.ArgumentParser) -> None:
 def assessment_from(arguments: argparse.Namespace) -> AssessmentSettings:
     """Return what is measured beside the plain test."""
     return AssessmentSettings(arguments.robustness, arguments.responses, arguments.calibrate_from)
+
+
+def reproduction_from(arguments: argparse.Namespace, command: str) -> tuple[Plan, Path, range]:
+    """Return the plan that a table's cells are laid on, the folder of the tables, and the seeds."""
+    plan, _ = plan_from(arguments, command)
+    if arguments.recipe is None:
+        plan = dataclasses.replace(plan, recipe=load_recipe("paper"))
+    if arguments.quick:
+        fit = FitSettings(epochs=1, batch_size=8, learning_rate=3e-3)
+        plan = dataclasses.replace(plan, recipe=dataclasses.replace(plan.recipe, fit=fit))
+    elif arguments.epochs is not None:
+        plan = dataclasses.replace(plan, recipe=plan.recipe.with_fit(epochs=arguments.epochs))
+    suffix = "-quick" if arguments.quick else ""
+    first = arguments.seed or 0
+    folder = arguments.out or Path("runs") / f"reproduce-{arguments.dataset}{suffix}"
+    return plan, folder, range(first, first + arguments.seeds)
+
+
+def _add_table_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("table", choices=("table3", "table4", "table5", "figure3"))
+    parser.add_argument("--seeds", type=_positive, default=1, metavar="N", help="trainings of each cell (1)")
+    parser.add_argument("--jobs", type=_positive, default=1, help="processes, one core each (1)")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="folder of tables and cells (runs/reproduce-DATASET)")
 
 
 def _add_subject_arguments(parser: argparse.ArgumentParser) -> None:
