@@ -1,12 +1,16 @@
 """Evaluation, checked against figures worked out by hand."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from soundscene.fusion import decide
+from soundscene_train.assessment.clip_scores import ClipScores
+from soundscene_train.assessment.page import render
+from soundscene_train.assessment.summary import summarise
 from soundscene_train.errors import TrainingError
 from soundscene_train.evaluation import evaluate, evaluate_all, fuse_clips
 from soundscene_train.report import format_table, write_report
@@ -62,10 +66,13 @@ def test_shapes_that_do_not_fit_are_refused(
         evaluate(scores, truth, LABELS, devices)
 
 
-def test_the_report_is_text_json_and_a_picture(tmp_path: Path) -> None:
-    """All three files appear and agree with the result."""
+def test_the_report_is_text_json_a_picture_and_a_page(tmp_path: Path) -> None:
+    """All four files appear and agree with the result; the page fetches nothing and closes every tag."""
+    clips = ClipScores(SCORES[None], np.arange(4), TRUTH, LABELS, DEVICES, ("",) * 4, ("3",))
     results = {"product": evaluate(SCORES, TRUTH, LABELS, DEVICES)}
-    write_report(tmp_path, results, LABELS, "product", {"tested_on": ["3"]})
+    metrics = {"tested_on": "part <3>", **summarise(clips, "product")}
+    extra = {"title": "tiny", "labels": list(LABELS), "tested_on": ["3"], "metrics": metrics}
+    write_report(tmp_path, results, LABELS, "product", extra)
     content = json.loads((tmp_path / "evaluation.json").read_text())
     assert content["results"]["product"]["correct_count"] == 3
     assert content["tested_on"] == ["3"]
@@ -75,3 +82,8 @@ def test_the_report_is_text_json_and_a_picture(tmp_path: Path) -> None:
     assert "75.0%" in text
     assert "s4" in text
     assert (tmp_path / "confusion.png").read_bytes().startswith(b"\x89PNG")
+    page = (tmp_path / "report.html").read_text()
+    assert page == render(content)
+    assert "part &lt;3&gt;" in page
+    assert page.count("<svg") == page.count("</svg>") == 6
+    assert not re.search(r'(src|href)="(?!#|data:)|url\((?!#)', page)

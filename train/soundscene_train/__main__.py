@@ -56,6 +56,12 @@ def _dispatch(arguments: argparse.Namespace, command: str) -> None:
     from soundscene_train.plan import Plan
 
     stage = arguments.stage
+    if stage == "evaluate" and arguments.bundle is not None:
+        _evaluate_bundle(arguments, command)
+        return
+    if stage == "reproduce":
+        _reproduce(arguments, command)
+        return
     if stage in {"prepare", "fit", "run"}:
         plan, folder = plan_from(arguments, command)
     else:
@@ -70,22 +76,52 @@ def _dispatch(arguments: argparse.Namespace, command: str) -> None:
             stages.fit_run(plan, folder, reporter, networks, arguments.jobs)
             print(f"trained in {folder}")
         if stage == "evaluate" or (stage == "run" and plan.open().test_parts):
-            _evaluate(plan, folder, reporter, arguments.gains)
+            _evaluate(plan, folder, reporter, arguments)
         if stage in {"export", "run"}:
             _export(plan, folder, arguments, command)
 
 
-def _evaluate(plan: Plan, folder: Path, reporter: Reporter, gains_db: Sequence[float]) -> None:
+def _evaluate(plan: Plan, folder: Path, reporter: Reporter, arguments: argparse.Namespace) -> None:
     """Test and print the table."""
+    from soundscene_train.arguments import assessment_from
     from soundscene_train.report import format_table
     from soundscene_train.stages import evaluate_run
 
-    evaluation = evaluate_run(plan, folder, reporter, gains_db)
+    evaluation = evaluate_run(plan, folder, reporter, arguments.gains, assessment_from(arguments))
     print(format_table(evaluation.results, evaluation.rule))
     for gain, results in evaluation.by_gain.items():
         fused = results[evaluation.rule]
         print(f"at {gain:+g} dB: {fused.correct_count}/{fused.clip_count}, {fused.accuracy:.1%}")
-    print(f"report: {folder / 'evaluation.json'}, {folder / 'confusion.png'}")
+    print(f"report: {folder / 'report.html'}, {folder / 'evaluation.json'}")
+
+
+def _evaluate_bundle(arguments: argparse.Namespace, command: str) -> None:
+    """Test a finished bundle and print the table."""
+    from soundscene.bundle import load_bundle
+    from soundscene_train.arguments import assessment_from, plan_from
+    from soundscene_train.console import ConsoleReporter
+    from soundscene_train.report import format_table
+    from soundscene_train.stages import evaluate_bundle
+
+    bundle = load_bundle(arguments.bundle)
+    plan, _ = plan_from(arguments, command)
+    folder = arguments.out or Path("evaluation")
+    with ConsoleReporter() as reporter:
+        evaluation = evaluate_bundle(bundle, plan, folder, reporter, assessment_from(arguments))
+    print(format_table(evaluation.results, evaluation.rule))
+    print(f"report: {folder / 'report.html'}, {folder / 'evaluation.json'}")
+
+
+def _reproduce(arguments: argparse.Namespace, command: str) -> None:
+    """Train a table of the paper and print it."""
+    from soundscene_train.arguments import reproduction_from
+    from soundscene_train.console import ConsoleReporter
+    from soundscene_train.reproduce.run import reproduce
+
+    plan, folder, seeds = reproduction_from(arguments, command)
+    with ConsoleReporter() as reporter:
+        print(reproduce(arguments.table, plan, folder, seeds, reporter, jobs=arguments.jobs))
+    print(f"written: {folder / arguments.table}.csv, .md and .png")
 
 
 def _export(plan: Plan, folder: Path, arguments: argparse.Namespace, command: str) -> None:

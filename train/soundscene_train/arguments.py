@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Final
 
 from soundscene.settings import NETWORK_NAMES
+from soundscene_train.assessment.assess import AssessmentSettings
 from soundscene_train.datasets import DATASET_NAMES, CitySettings
 from soundscene_train.errors import DatasetError
 from soundscene_train.export import ExportNames
 from soundscene_train.plan import Plan
-from soundscene_train.recipe import load_recipe, packaged_recipes
+from soundscene_train.recipe import FitSettings, load_recipe, packaged_recipes
 
-__all__ = ["export_names", "make_parser", "plan_from"]
+__all__ = ["assessment_from", "export_names", "make_parser", "plan_from", "reproduction_from"]
 
 _QUICK_CITY: Final = CitySettings(train_clips_per_scene=6, evaluate_clips_per_scene=3, clip_seconds=5.0)
 
@@ -39,23 +40,26 @@ def make_parser() -> argparse.ArgumentParser:
     helps = {
         "prepare": "make or check the data set and compute its spectrograms",
         "fit": "train the networks of a run",
-        "evaluate": "test a run: table, JSON and confusion plot",
+        "evaluate": "test a run or a bundle: tables, JSON and a report in HTML",
         "export": "write a run's bundle",
         "run": "prepare, fit, evaluate and export",
+        "reproduce": "train a table of the paper and set it beside the paper's figures",
     }
     stages = {name: commands.add_parser(name, help=text, description=text) for name, text in helps.items()}
-    for name in ("prepare", "fit", "run"):
+    for name in ("prepare", "fit", "run", "reproduce"):
         _add_plan_arguments(stages[name])
     for name in ("fit", "run"):
         stages[name].add_argument("--run", type=Path, metavar="DIR", help="the run's folder (runs/DATASET-RECIPE)")
         stages[name].add_argument("--jobs", type=_positive, default=1, help="processes, one core each (1)")
+    _add_table_arguments(stages["reproduce"])
     stages["fit"].add_argument("--networks", nargs="+", choices=NETWORK_NAMES, default=NETWORK_NAMES, help="(all)")
-    for name in ("evaluate", "export"):
-        stages[name].add_argument("--run", type=Path, metavar="DIR", required=True, help="the folder of `fit`")
+    stages["export"].add_argument("--run", type=Path, metavar="DIR", required=True, help="the folder of `fit`")
+    _add_subject_arguments(stages["evaluate"])
     for name in ("evaluate", "run"):
         stages[name].add_argument(
             "--gains", nargs="+", type=float, default=(), metavar="DB", help="test at these gains too, as -20 20"
         )
+        _add_assessment_arguments(stages[name])
     for name in ("export", "run"):
         _add_export_arguments(stages[name])
     return parser
@@ -110,6 +114,55 @@ def _add_plan_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--epochs", type=_positive, help="instead of the recipe's")
     parser.add_argument("--train-parts", nargs="+", metavar="PART", help="folds or splits to train on")
     parser.add_argument("--test-parts", nargs="+", metavar="PART", help="folds or splits to test on (the rest)")
+
+
+def assessment_from(arguments: argparse.Namespace) -> AssessmentSettings:
+    """Return what is measured beside the plain test."""
+    return AssessmentSettings(arguments.robustness, arguments.responses, arguments.calibrate_from)
+
+
+def reproduction_from(arguments: argparse.Namespace, command: str) -> tuple[Plan, Path, range]:
+    """Return the plan that a table's cells are laid on, the folder of the tables, and the seeds."""
+    plan, _ = plan_from(arguments, command)
+    if arguments.recipe is None:
+        plan = dataclasses.replace(plan, recipe=load_recipe("paper"))
+    if arguments.quick:
+        fit = FitSettings(epochs=1, batch_size=8, learning_rate=3e-3)
+        plan = dataclasses.replace(plan, recipe=dataclasses.replace(plan.recipe, fit=fit))
+    elif arguments.epochs is not None:
+        plan = dataclasses.replace(plan, recipe=plan.recipe.with_fit(epochs=arguments.epochs))
+    suffix = "-quick" if arguments.quick else ""
+    first = arguments.seed or 0
+    folder = arguments.out or Path("runs") / f"reproduce-{arguments.dataset}{suffix}"
+    return plan, folder, range(first, first + arguments.seeds)
+
+
+def _add_table_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("table", choices=("table3", "table4", "table5", "figure3"))
+    parser.add_argument("--seeds", type=_positive, default=1, metavar="N", help="trainings of each cell (1)")
+    parser.add_argument("--jobs", type=_positive, default=1, help="processes, one core each (1)")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="folder of tables and cells (runs/reproduce-DATASET)")
+
+
+def _add_subject_arguments(parser: argparse.ArgumentParser) -> None:
+    """What is tested: a run, which knows its data, or a bundle, which is told."""
+    subject = parser.add_mutually_exclusive_group(required=True)
+    subject.add_argument("--run", type=Path, metavar="DIR", help="the folder of `fit`")
+    subject.add_argument("--bundle", type=Path, metavar="DIR", help="a finished bundle, tested as it is served")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="with --bundle: the report's folder (evaluation)")
+    _add_plan_arguments(parser)
+
+
+def _add_assessment_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--robustness", action="store_true", help="test under gain, noise, a band limit, MP3 and Opus too"
+    )
+    parser.add_argument(
+        "--responses", type=Path, metavar="DIR", help="and through the microphone responses in a folder"
+    )
+    parser.add_argument(
+        "--calibrate-from", type=Path, metavar="RUN", help="evaluated run whose test is held-out training data"
+    )
 
 
 def _add_export_arguments(parser: argparse.ArgumentParser) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import importlib.metadata
 import platform
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,6 +18,13 @@ from soundscene.bundle import Bundle, write_bundle
 from soundscene.frontend import Standardisation, patch
 from soundscene.settings import NETWORK_NAMES
 from soundscene_train import graphs
+from soundscene_train.assessment.cost import (
+    measure_processor_time,
+    nonzero_parameter_count,
+    require_paper_size,
+    size_in_bytes,
+)
+from soundscene_train.assessment.page import render
 from soundscene_train.datasets import Selection
 from soundscene_train.errors import TrainingError
 from soundscene_train.features import Features
@@ -63,11 +71,12 @@ class _Exported:
     litert: bytes
     frozen: bytes
     parameter_count: int
+    nonzero_count: int
     largest_difference: float
 
 
 def export_bundle(
-    plan: Plan, folder: Path, target: Path, names: ExportNames, metrics: Mapping[str, Any] | None = None
+    plan: Plan, folder: Path, target: Path, names: ExportNames, evaluation: Mapping[str, Any] | None = None
 ) -> Bundle:
     """Export the three networks of a run.
 
@@ -81,22 +90,26 @@ def export_bundle(
         Folder of the bundle.
     names : ExportNames
         How it is called.
-    metrics : mapping or None
-        What the manifest says about its quality.
+    evaluation : mapping or None
+        What `evaluation.json` holds: its `metrics` go into the manifest, its figures into the bundle's `report.html`.
 
     Raises
     ------
     TrainingError
-        A network is not fully trained, or an exported one does not equal it to 1e-5 on real patches.
+        A network is not fully trained, or an exported one does not equal it to 1e-5 on real patches, or the
+        paper's system has not the paper's size.
     BundleError
         The bundle cannot be written.
     """
     selection = plan.open()
     features = plan.features(selection)
     exported = {name: _export_network(plan, folder, name, selection, features) for name in NETWORK_NAMES}
+    parameters = {name: item.parameter_count for name, item in exported.items()}
+    require_paper_size(plan.recipe.network, len(selection.dataset.labels), parameters)
+    metrics = {} if evaluation is None else dict(evaluation["metrics"])
     labels, recipe = selection.dataset.labels, plan.recipe
     adds = multiply_add_count(recipe.network, len(labels), recipe.front_end.band_count, recipe.front_end.patch_frames)
-    fields = {
+    fields: dict[str, Any] = {
         "name": names.name,
         "version": names.version,
         "description": names.description,
@@ -105,12 +118,35 @@ def export_bundle(
         "standardisation": {name: item.standardisation.to_dict() for name, item in exported.items()},
         "fusion": recipe.fusion.to_dict(),
         "calibration": None,
-        "parameters": {name: item.parameter_count for name, item in exported.items()},
+        "parameters": parameters,
         "multiply_adds": dict.fromkeys(NETWORK_NAMES, adds),
         "provenance": _provenance(plan, selection, names, exported),
-        "metrics": dict(metrics or {}),
+        "metrics": metrics,
     }
-    return write_bundle(target, fields, _files(exported, selection, plan, metrics or {}))
+    files = _files(exported, selection, plan, metrics)
+    cost = _cost(fields, files, exported, adds)
+    fields["provenance"]["cost"] = cost
+    if evaluation is not None:
+        files["report.html"] = render(evaluation, cost).encode()
+    return write_bundle(target, fields, files)
+
+
+def _cost(
+    fields: Mapping[str, Any], files: Mapping[str, bytes], exported: Mapping[str, _Exported], adds: int
+) -> dict[str, Any]:
+    """Count, and measure a bundle that is written for this alone."""
+    parameters = sum(item.parameter_count for item in exported.values())
+    nonzero = {name: item.nonzero_count for name, item in exported.items()}
+    with tempfile.TemporaryDirectory(prefix="soundscene-") as temporary:
+        measured = measure_processor_time(write_bundle(Path(temporary) / "bundle", fields, files))
+    return {
+        **measured,
+        "parameters": parameters,
+        "nonzero_parameters": sum(nonzero.values()),
+        "nonzero_parameters_by_network": nonzero,
+        "multiply_adds_per_window": adds * len(exported),
+        **size_in_bytes(parameters, sum(nonzero.values())),
+    }
 
 
 def _export_network(plan: Plan, folder: Path, name: str, selection: Selection, features: Features) -> _Exported:
@@ -136,7 +172,7 @@ def _export_network(plan: Plan, folder: Path, name: str, selection: Selection, f
     )
     if not difference <= TOLERANCE:
         raise TrainingError(f"the exported {name} network differs from the trained one by {difference:.1e}")
-    return _Exported(standardisation, litert, frozen, count, difference)
+    return _Exported(standardisation, litert, frozen, count, nonzero_parameter_count(merged), difference)
 
 
 def _with_channels(plain: Standardisation, merged: MergedNetwork) -> Standardisation:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from soundscene.errors import MissingExtraError
+from soundscene_train.assessment.page import render
 from soundscene_train.errors import TrainingError
 from soundscene_train.evaluation import Result
 
@@ -51,9 +52,15 @@ def format_table(results: Mapping[str, Result], rule: str) -> str:
 
 
 def write_report(
-    folder: Path, results: Mapping[str, Result], labels: Sequence[str], rule: str, extra: Mapping[str, Any]
+    folder: Path,
+    results: Mapping[str, Result],
+    labels: Sequence[str],
+    rule: str,
+    extra: Mapping[str, Any],
+    *,
+    cost: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write `evaluation.json`, `evaluation.txt` and `confusion.png`.
+    """Write `evaluation.json`, `evaluation.txt`, `confusion.png` and `report.html`.
 
     Parameters
     ----------
@@ -66,7 +73,9 @@ def write_report(
     rule : {"product", "average"}
         The fused classifier that counts.
     extra : mapping
-        More to say in the JSON.
+        More to say in the JSON; the page needs `title`, `labels` and `metrics`.
+    cost : mapping or None
+        What the bundle costs to serve, where it is made already.
 
     Raises
     ------
@@ -77,6 +86,7 @@ def write_report(
     try:
         (folder / "evaluation.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
         (folder / "evaluation.txt").write_text(format_table(results, rule), encoding="utf-8")
+        (folder / "report.html").write_text(render(content, cost), encoding="utf-8")
         plot_confusion(folder / "confusion.png", results[rule], labels, _TITLES[rule])
     except OSError as error:
         raise TrainingError(f"{folder}: the report cannot be written: {error.strerror or error}") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -50,18 +51,24 @@ def load_trained(plan: Plan, folder: Path, network: str, label_count: int) -> An
 
 
 def score_windows(
-    plan: Plan, folder: Path, features: Features, windows: NDArray[np.int64], label_count: int
+    plan: Plan,
+    folder: Path,
+    features: Features,
+    windows: NDArray[np.int64],
+    label_count: int,
+    *,
+    networks: Sequence[str] = NETWORK_NAMES,
 ) -> NDArray[np.float64]:
-    """Score windows with all three networks.
+    """Score windows with all three networks, or with some.
 
     Returns
     -------
     np.ndarray [shape=(networks, windows, labels), float64]
-        Softmax scores in the order of `NETWORK_NAMES`.
+        Softmax scores in the order of `networks`.
     """
     tf = start_tensorflow()
-    scores = np.empty((len(NETWORK_NAMES), len(windows), label_count))
-    for row, name in enumerate(NETWORK_NAMES):
+    scores = np.empty((len(networks), len(windows), label_count))
+    for row, name in enumerate(networks):
         model = load_trained(plan, folder, name, label_count)
         network = FastNetwork(model, plan.recipe.network, batch_size=1)
         forward = tf.function(

@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from soundscene.bundle import Bundle
 from soundscene.settings import NETWORK_NAMES
-from soundscene_train.datasets import Selection, build_city
+from soundscene_train.assessment.assess import (
+    AssessmentSettings,
+    assess_bundle,
+    assess_robustness,
+    assess_scores,
+    clips_to_test,
+    results_of,
+)
+from soundscene_train.assessment.clip_scores import ClipScores
+from soundscene_train.assessment.cost import measure_processor_time
+from soundscene_train.datasets import Selection, build_city, open_dataset
 from soundscene_train.errors import TrainingError
-from soundscene_train.evaluation import Result, evaluate_all
+from soundscene_train.evaluation import Result
 from soundscene_train.export import ExportNames, export_bundle
 from soundscene_train.features import Features
 from soundscene_train.fitting import fit_networks
@@ -23,7 +33,7 @@ from soundscene_train.plan import Plan
 from soundscene_train.report import headline, write_report
 from soundscene_train.scoring import score_windows
 
-__all__ = ["Evaluation", "Reporter", "evaluate_run", "export_run", "fit_run", "prepare_run"]
+__all__ = ["Evaluation", "Reporter", "evaluate_bundle", "evaluate_run", "export_run", "fit_run", "prepare_run"]
 
 
 class Reporter:
@@ -49,17 +59,20 @@ class Evaluation:
     rule : str
         The recipe's way to join networks.
     labels : tuple of str
+    summary : dict
+        Intervals, calibration, selective accuracy and robustness, as `assessment.summary` makes them.
     """
 
     results: dict[str, Result]
     by_gain: dict[float, dict[str, Result]]
     rule: str
     labels: tuple[str, ...]
+    summary: dict[str, Any]
 
     def metrics(self, test: str) -> dict[str, Any]:
         """Return what a manifest says about a model tested on `test`."""
         gains = {f"{gain:+g} dB": results[self.rule].correct_count for gain, results in self.by_gain.items()}
-        return {"tested_on": test, **headline(self.results, self.rule), "correct_count_at_gain": gains}
+        return {"tested_on": test, **headline(self.results, self.rule), "correct_count_at_gain": gains, **self.summary}
 
 
 def prepare_run(plan: Plan, reporter: Reporter, gain_db: float = 0.0) -> tuple[Selection, Features]:
@@ -81,7 +94,13 @@ def fit_run(
     fit_networks(plan, folder, networks, jobs, lambda network, done, loss: reporter.epoch(network, done, total, loss))
 
 
-def evaluate_run(plan: Plan, folder: Path, reporter: Reporter, gains_db: Sequence[float] = ()) -> Evaluation:
+def evaluate_run(
+    plan: Plan,
+    folder: Path,
+    reporter: Reporter,
+    gains_db: Sequence[float] = (),
+    settings: AssessmentSettings = AssessmentSettings(),  # noqa: B008  # frozen
+) -> Evaluation:
     """Test a run and write its report.
 
     Raises
@@ -92,18 +111,61 @@ def evaluate_run(plan: Plan, folder: Path, reporter: Reporter, gains_db: Sequenc
     selection, features = prepare_run(plan, reporter)
     if not selection.test_parts:
         raise TrainingError("this run trained on every part; there is nothing left to test it on")
-    results = _results(plan, folder, selection, features)
+    rule = plan.recipe.fusion.rule
+    scores = _scores(plan, folder, selection, features)
+    scores.save(folder)
+    summary = assess_scores(scores, rule, settings)
+    if settings.distortions():
+        summary["robustness"] = _robustness(plan, folder, scores, settings, reporter)
+    results = results_of(scores)
     by_gain = {
-        gain: _results(plan, folder, selection, prepare_run(plan, reporter, gain)[1]) for gain in gains_db if gain
+        gain: results_of(_scores(plan, folder, selection, prepare_run(plan, reporter, gain)[1]))
+        for gain in gains_db
+        if gain
     }
-    evaluation = Evaluation(results, by_gain, plan.recipe.fusion.rule, selection.dataset.labels)
+    evaluation = Evaluation(results, by_gain, rule, selection.dataset.labels, summary)
     extra = {
+        "title": f"{plan.recipe.name} on {selection.dataset.name}",
+        "labels": list(selection.dataset.labels),
         "tested_on": list(selection.test_parts),
         "trained_on": list(selection.train_parts),
         "metrics": evaluation.metrics(_describe_test(selection)),
         "by_gain_db": {f"{gain:+g}": {k: r.to_dict() for k, r in found.items()} for gain, found in by_gain.items()},
     }
     write_report(folder, results, selection.dataset.labels, evaluation.rule, extra)
+    return evaluation
+
+
+def evaluate_bundle(
+    bundle: Bundle, plan: Plan, folder: Path, reporter: Reporter, settings: AssessmentSettings
+) -> Evaluation:
+    """Test a finished bundle, as it is served, on the plan's data, and write its report into a folder.
+
+    Raises
+    ------
+    TrainingError
+        The bundle was trained on what it should be tested on, or the labels differ.
+    """
+    dataset = open_dataset(plan.dataset_name, plan.data_dir, plan.city)
+    clips = clips_to_test(bundle, dataset, plan.test_parts)
+    scores, summary = assess_bundle(bundle, clips, settings, reporter.step)
+    evaluation = Evaluation(results_of(scores), {}, bundle.fusion.rule, bundle.labels, dict(summary))
+    tested_on = f"{dataset.name}, part {', '.join(scores.parts)}"
+    extra = {
+        "title": f"{bundle.name} {bundle.version}",
+        "bundle_hash": bundle.hash,
+        "labels": list(bundle.labels),
+        "tested_on": list(scores.parts),
+        "trained_on": bundle.provenance.get("train_parts", []),
+        "metrics": evaluation.metrics(tested_on),
+    }
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise TrainingError(f"{folder}: cannot be made: {error.strerror or error}") from error
+    scores.save(folder)
+    cost = bundle.provenance.get("cost") or measure_processor_time(bundle)
+    write_report(folder, evaluation.results, bundle.labels, evaluation.rule, extra, cost=cost)
     return evaluation
 
 
@@ -120,8 +182,8 @@ def export_run(plan: Plan, folder: Path, target: Path, names: ExportNames, metri
     report = (metrics_from or folder) / "evaluation.json"
     if metrics_from is not None and not report.is_file():
         raise TrainingError(f"{metrics_from} has not been evaluated; run `soundscene-train evaluate` on it first")
-    metrics = json.loads(report.read_text(encoding="utf-8"))["metrics"] if report.is_file() else {}
-    return export_bundle(plan, folder, target, names, metrics)
+    evaluation = json.loads(report.read_text(encoding="utf-8")) if report.is_file() else None
+    return export_bundle(plan, folder, target, names, evaluation)
 
 
 def _describe_test(selection: Selection) -> str:
@@ -130,15 +192,31 @@ def _describe_test(selection: Selection) -> str:
     return f"{selection.dataset.name}: the same recipe trained on {train} and tested on {test}"
 
 
-def _results(plan: Plan, folder: Path, selection: Selection, features: Features) -> dict[str, Result]:
-    """Score the test clips and compare."""
-    dataset = selection.dataset
+def _scores(plan: Plan, folder: Path, selection: Selection, features: Features) -> ClipScores:
+    """Score the test clips with the trained networks."""
+    labels = selection.dataset.labels
     windows = features.windows_of(selection.test_clips)
-    scores = score_windows(plan, folder, features, windows, len(dataset.labels))
-    clips = [dataset.clips[index] for index in selection.test_clips]
-    truth: NDArray[np.int64] = np.array([dataset.labels.index(clip.label) for clip in clips])
-    devices = [clip.device for clip in clips] if any(clip.device for clip in clips) else []
-    return evaluate_all(scores, features.clip_of_window[windows], truth, dataset.labels, devices)
+    clips = [selection.dataset.clips[index] for index in selection.test_clips]
+    return ClipScores(
+        score_windows(plan, folder, features, windows, len(labels)),
+        np.searchsorted(np.asarray(selection.test_clips), features.clip_of_window[windows]),
+        np.array([labels.index(clip.label) for clip in clips], np.int64),
+        labels,
+        tuple(clip.device for clip in clips),
+        tuple(clip.group for clip in clips),
+        selection.test_parts,
+    )
+
+
+def _robustness(
+    plan: Plan, folder: Path, clean: ClipScores, settings: AssessmentSettings, reporter: Reporter
+) -> dict[str, Any]:
+    """Export to a temporary place and test what would be served."""
+    selection = plan.open()
+    clips = [selection.dataset.clips[index] for index in selection.test_clips]
+    with tempfile.TemporaryDirectory(prefix="soundscene-") as temporary:
+        bundle = export_bundle(plan, folder, Path(temporary) / "bundle", ExportNames("tested"))
+        return assess_robustness(bundle, clips, clean, settings, reporter.step)
 
 
 def _step(reporter: Reporter, stage: str) -> Callable[[int, int], None]:

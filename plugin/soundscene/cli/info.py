@@ -87,6 +87,7 @@ def bundle_to_dict(bundle: Bundle) -> dict[str, Any]:
         "fusion": bundle.fusion.to_dict(),
         "provenance": dict(bundle.provenance),
         "metrics": dict(bundle.metrics),
+        "cost": dict(bundle.provenance.get("cost", {})),
         "files": files,
     }
 
@@ -103,8 +104,9 @@ def bundle_to_text(facts: Mapping[str, Any]) -> str:
         "",
         *_limit_lines(facts),
     ]
-    for section in ("front_end", "fusion", "provenance", "metrics"):
-        lines += ["", section.replace("_", " "), *_tree_lines(facts[section], "  ")]
+    for section in ("front_end", "fusion", "provenance", "metrics", "cost"):
+        rows = {key: value for key, value in facts[section].items() if section != "provenance" or key != "cost"}
+        lines += ["", section.replace("_", " "), *_tree_lines(rows, "  ")]
     if "self_test" in facts:
         difference = facts["self_test"]["largest_difference"]
         lines += ["", f"self test passed: scores of the known sound differ by {difference:.1e} from the stored ones"]
@@ -139,6 +141,8 @@ def _tree_lines(value: Mapping[str, Any], indent: str) -> list[str]:
     for key, item in value.items():
         if isinstance(item, Mapping):
             lines += [f"{indent}{printable(key)}", *_tree_lines(item, indent + "  ")]
+        elif isinstance(item, list) and item and isinstance(item[0], Mapping):
+            lines.append(f"{indent}{printable(key):<26} ({len(item)} entries, shown by --json)")
         else:
             text = item if isinstance(item, str) else json.dumps(item, ensure_ascii=False)
             lines.append(f"{indent}{printable(key):<26} {printable(text)}")

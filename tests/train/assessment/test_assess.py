@@ -1,0 +1,67 @@
+"""The assessment of finished bundles, from the command line."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from soundscene.bundle import load_bundle
+from soundscene.cli.info import bundle_to_dict, bundle_to_text
+from soundscene_train.__main__ import main
+from soundscene_train.assessment.assess import AssessmentSettings
+from soundscene_train.assessment.clip_scores import ClipScores
+from soundscene_train.export import ExportNames
+from soundscene_train.plan import Plan
+from soundscene_train.stages import Reporter, evaluate_run, export_run, fit_run
+
+
+def test_a_run_and_its_bundle_say_the_same(
+    esc_plan: Plan, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A temperature comes from held-out training data alone; report, manifest and `info` agree; so does the bundle."""
+    check, final = tmp_path / "check", tmp_path / "final"
+    small = replace(esc_plan, train_parts=("1",), test_parts=("2",))
+    fit_run(small, check, Reporter())
+    evaluate_run(small, check, Reporter())
+    fit_run(esc_plan, final, Reporter())
+    settings = AssessmentSettings(responses=_responses(tmp_path), calibrate_from=check)
+    found = evaluate_run(esc_plan, final, Reporter(), (), settings).summary
+    assert found["calibration"]["fitted_on"] == {"parts": ["2"], "clips": 12}
+    assert set(found["robustness"]["conditions"]) >= {"-20 dB", "MP3", "Opus", "phone"}
+    assert found["robustness"]["microphones"]["worst"] == "phone"
+
+    bundle = export_run(esc_plan, final, final / "bundle", ExportNames("tiny"))
+    assert bundle.metrics["robustness"] == found["robustness"]
+    assert bundle.metrics["calibration"] == found["calibration"]
+    cost = bundle.provenance["cost"]
+    assert cost["cpu_milliseconds_per_window"] > 0.0
+    assert 0 < cost["nonzero_parameters"] <= cost["parameters"] == bundle.parameter_count
+    assert cost["bytes"] == 4 * bundle.parameter_count
+    assert str(cost["cpu_milliseconds_per_window"]) in (bundle.directory / "report.html").read_text()
+    assert cost["processor"] in bundle_to_text(bundle_to_dict(bundle))
+
+    monkeypatch.chdir(tmp_path)
+    data = ["--dataset", "esc10", "--data-dir", str(esc_plan.data_dir)]
+    assert main(["evaluate", "--bundle", str(bundle.directory), *data, "--out", "out"]) == 0
+    assert "product of three" in capsys.readouterr().out
+    again = json.loads(Path("out/evaluation.json").read_text())
+    assert again["results"]["product"]["correct_count"] == bundle.metrics["correct_count"]
+    np.testing.assert_allclose(ClipScores.load(Path("out")).windows, ClipScores.load(final).windows, atol=1e-5)
+    assert load_bundle(bundle.directory).hash == bundle.hash
+
+    assert main(["evaluate", "--bundle", str(bundle.directory), *data, "--test-parts", "1"]) == 2
+    assert "trained on 1; name --test-parts it has not seen" in capsys.readouterr().err
+    assert main(["evaluate", "--run", str(final), "--calibrate-from", str(final)]) == 2
+    assert "a temperature cannot be fitted on 3" in capsys.readouterr().err
+    assert main(["evaluate", "--run", str(final), "--calibrate-from", "nowhere"]) == 2
+    assert "nowhere holds no scores.npz" in capsys.readouterr().err
+
+
+def _responses(folder: Path) -> Path:
+    target = folder / "responses"
+    target.mkdir()
+    soundfile.write(target / "phone.wav", np.array([0.5, -0.4, 0.1]), 16_000)
+    return target

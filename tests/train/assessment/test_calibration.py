@@ -1,0 +1,55 @@
+"""Calibration on scores whose truth is drawn from them."""
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from soundscene_train.assessment.calibration import (
+    apply_temperature,
+    expected_calibration_error,
+    fit_temperature,
+    log_loss,
+    reliability,
+    selective,
+)
+
+
+@pytest.fixture(scope="module")
+def honest() -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Scores that are true probabilities, and labels drawn from them."""
+    generator = np.random.default_rng(0)
+    scores = generator.dirichlet(np.full(4, 0.5), 4000)
+    return scores, np.array([generator.choice(4, p=row) for row in scores])
+
+
+def test_a_known_temperature_is_found(honest: tuple[NDArray[np.float64], NDArray[np.int64]]) -> None:
+    """Scores sharpened by 1/2 need a temperature of 2, which restores log loss and calibration, not the decision."""
+    scores, truth = honest
+    sharp = apply_temperature(scores, 0.5)
+    temperature = fit_temperature(sharp, truth)
+    assert temperature == pytest.approx(2.0, rel=0.05)
+    mended = apply_temperature(sharp, temperature)
+    assert log_loss(mended, truth) < log_loss(sharp, truth) - 0.1
+    assert expected_calibration_error(sharp, truth) > 0.08
+    assert expected_calibration_error(mended, truth) < 0.03
+    np.testing.assert_array_equal(mended.argmax(axis=1), sharp.argmax(axis=1))
+
+
+def test_bins_hold_every_clip() -> None:
+    """A score of exactly 1 is in the last bin; counts add up; the error is worked out by hand."""
+    scores = np.array([[1.0, 0.0], [0.85, 0.15], [0.25, 0.75]])
+    truth = np.array([0, 1, 1])
+    bins = reliability(scores, truth)
+    assert [entry["count"] for entry in bins] == [1, 1, 1]
+    assert expected_calibration_error(scores, truth) == pytest.approx((0.25 + 0.85 + 0.0) / 3)
+
+
+def test_leaving_out_the_unsure_pays(honest: tuple[NDArray[np.float64], NDArray[np.int64]]) -> None:
+    """Accuracy rises as coverage falls, and each threshold keeps the share it promises."""
+    scores, truth = honest
+    curve = selective(scores, truth)
+    assert curve[0]["coverage"] == 1.0
+    assert curve[0]["unsure_below"] == 0.0
+    assert curve[-1]["coverage"] == pytest.approx(0.5)
+    assert curve[-1]["accuracy"] > curve[0]["accuracy"] + 0.1
+    assert np.mean(scores.max(axis=1) >= curve[5]["unsure_below"]) == pytest.approx(curve[5]["coverage"], abs=0.002)

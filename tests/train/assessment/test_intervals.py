@@ -1,0 +1,41 @@
+"""Intervals against published figures and against what they must do."""
+
+import numpy as np
+import pytest
+
+from soundscene_train.assessment.intervals import accuracy_interval, mean_interval, wilson
+
+
+def test_wilson_as_published() -> None:
+    """74 of 80 is 84.6 to 96.5 %, and no trial leaves the unit interval."""
+    interval = wilson(74, 80)
+    assert interval.low == pytest.approx(0.8459, abs=2e-4)
+    assert interval.high == pytest.approx(0.9652, abs=2e-4)
+    assert wilson(10, 10).high == pytest.approx(1.0)
+    assert wilson(10, 10).high <= 1.0
+    assert wilson(10, 10).low == pytest.approx(0.7225, abs=2e-4)
+
+
+def test_clips_of_one_place_do_not_count_as_many() -> None:
+    """Where whole places are right or wrong, the interval is as wide as the places are few."""
+    hits = np.repeat(np.arange(16) % 4 > 0, 10)
+    places = [str(index // 10) for index in range(160)]
+    grouped, alone = accuracy_interval(hits, places), accuracy_interval(hits)
+    assert grouped.method == "bootstrap over groups"
+    assert alone.method == "wilson"
+    assert grouped.high - grouped.low > 2.5 * (alone.high - alone.low)
+    assert accuracy_interval(hits, places) == grouped
+
+
+@pytest.mark.parametrize("groups", [("",) * 6, ("a", "b") * 3])
+def test_few_or_unknown_groups_fall_back(groups: tuple[str, ...]) -> None:
+    """No bootstrap over groups that are unknown or too few to differ."""
+    assert accuracy_interval(np.array([True, False] * 3), groups).method == "wilson"
+
+
+def test_an_interval_over_seeds_is_students() -> None:
+    """Three seeds at 1, 2, 3 give 2 +- 4.303 / sqrt 3; one seed gives none."""
+    interval = mean_interval([1.0, 2.0, 3.0])
+    assert interval is not None
+    assert interval.high - 2.0 == pytest.approx(4.3027 / np.sqrt(3), abs=1e-3)
+    assert mean_interval([1.0]) is None

@@ -1,0 +1,61 @@
+"""The paper's tables, from the command line to files, and what they make of several seeds."""
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+
+from soundscene_train.__main__ import main
+from soundscene_train.network import merged_parameter_count
+from soundscene_train.reproduce.cells import NETWORKS, Cell
+from soundscene_train.reproduce.output import format_entries
+from soundscene_train.reproduce.tables import TABLES, collect
+
+
+def test_the_papers_networks_have_the_papers_sizes() -> None:
+    """CNN-7, CR and CR + DC are those of Table IV; the fourth is of the baseline's size, 46,246, to 3 %."""
+    counts = {name: merged_parameter_count(settings, 10) for name, settings in NETWORKS.items()}
+    assert (counts["CNN-7"], counts["CR"], counts["CR + DC"]) == (288_938, 80_010, 10_922)
+    assert counts["DCASE baseline size class"] == pytest.approx(46_246, rel=0.03)
+
+
+def test_tables_share_their_cells() -> None:
+    """Table V and figure 3 are the augmented 5-second cell of Table III, so nothing is trained twice."""
+    shared = TABLES["table5"].cells["product"]
+    assert set(TABLES["figure3"].cells.values()) == {shared}
+    assert TABLES["table3"].cells["5 s, augmented"] == shared
+    folders = {cell.folder(Path(), seed) for cell in TABLES["table3"].cells.values() for seed in (0, 1)}
+    assert len(folders) == 16
+
+
+def test_seeds_make_a_mean_an_interval_and_a_comparison() -> None:
+    """Two seeds at 60 and 70 % give 65 with Student's interval, beside the paper's 66.7; one seed has no interval."""
+    results = [{"product": {"accuracy": share, "device_accuracy": {"a": 0.8}}} for share in (0.6, 0.7)]
+    entries = collect(TABLES["table5"], {"product": results})
+    assert [(entry.column, entry.paper) for entry in entries] == [("all", 66.7), ("a", 79.1)]
+    assert "| product | all | 65.0 | 1.5 to 128.5 | 66.7 |" in format_entries("t", entries, "tau")
+    alone = collect(TABLES["table5"], {"product": results[:1]})
+    assert "| product | all | 60.0 |  | 66.7 |" in format_entries("t", alone, "esc10")
+
+
+@pytest.mark.slow
+def test_quick_tables_run_end_to_end_and_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each table is written with what it needs, and a cell that is trained is not trained again."""
+    monkeypatch.chdir(tmp_path)
+    out = Path("runs/reproduce-synthetic-quick")
+    assert main(["reproduce", "table5", "--quick"]) == 0
+    assert "training cqt: 1/1" in capsys.readouterr().err
+    assert main(["reproduce", "figure3", "--quick"]) == 0
+    assert "training" not in capsys.readouterr().err, "the same cell"
+    with (out / "table5.csv").open(newline="") as stream:
+        rows = {row["column"]: row for row in csv.DictReader(stream)}
+    assert set(rows) == {"all", "a", "b", "c", "s1", "s2", "s3", "s4", "s5", "s6"}
+    held = json.loads((Cell().folder(out / "cells", 0) / "result.json").read_text())
+    assert float(rows["all"]["accuracy_percent"]) == pytest.approx(100 * held["product"]["accuracy"], abs=0.01)
+    assert rows["s6"]["paper_percent"] == "60.3"
+    assert (out / "figure3.png").read_bytes().startswith(b"\x89PNG")
+    assert main(["reproduce", "table4", "--quick"]) == 0
+    assert "| CNN-7 | all |" in capsys.readouterr().out

@@ -1,0 +1,126 @@
+"""The whole assessment of a run or of a finished bundle: figures, files and report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from soundscene.bundle import Bundle
+from soundscene.classifier import SceneClassifier
+from soundscene_train.assessment.clip_scores import ClipScores, score_clips
+from soundscene_train.assessment.distortions import Distortion, microphones, standard_distortions
+from soundscene_train.assessment.summary import robustness, summarise
+from soundscene_train.datasets.clips import Clip, Dataset
+from soundscene_train.errors import TrainingError
+from soundscene_train.evaluation import Result, evaluate_all
+
+__all__ = ["AssessmentSettings", "assess_bundle", "assess_robustness", "assess_scores", "clips_to_test", "results_of"]
+
+Step = Callable[[str, int, int], None]
+"""Told a stage, units done and units in all."""
+
+
+@dataclass(frozen=True, slots=True)
+class AssessmentSettings:
+    """What is measured beside the plain test.
+
+    Parameters
+    ----------
+    robust : bool
+        Score the test clips again under every standard distortion.
+    responses : Path or None
+        A folder of microphone responses, each one distortion more; implies `robust`.
+    calibrate_from : Path or None
+        Folder of an evaluated run that tested a part of this one's training data; fits the temperature.
+    """
+
+    robust: bool = False
+    responses: Path | None = None
+    calibrate_from: Path | None = None
+
+    def distortions(self) -> tuple[Distortion, ...]:
+        """Return what the clips are put through, none if nothing is asked for."""
+        found = standard_distortions() if self.robust or self.responses is not None else ()
+        return found if self.responses is None else (*found, *microphones(self.responses))
+
+
+def results_of(scores: ClipScores) -> dict[str, Result]:
+    """Evaluate each network alone and both ways to join them."""
+    devices = scores.devices if any(scores.devices) else ()
+    return evaluate_all(scores.windows, scores.clip_of_window, scores.truth, scores.labels, devices)
+
+
+def assess_scores(scores: ClipScores, rule: str, settings: AssessmentSettings) -> dict[str, Any]:
+    """Return everything that follows from the scores of the clean clips.
+
+    Raises
+    ------
+    TrainingError
+        `calibrate_from` is not evaluated, or shares a part with the test.
+    """
+    held_out = None if settings.calibrate_from is None else ClipScores.load(settings.calibrate_from)
+    return summarise(scores, rule, held_out)
+
+
+def assess_robustness(
+    bundle: Bundle, clips: Sequence[Clip], clean: ClipScores, settings: AssessmentSettings, step: Step
+) -> dict[str, Any]:
+    """Return what each distortion costs; empty when none is asked for."""
+    distortions = settings.distortions()
+    classifier = SceneClassifier(bundle)
+    spoilt = {}
+    for number, distortion in enumerate(distortions):
+        spoilt[distortion.name] = (distortion, score_clips(classifier, clips, distortion))
+        step("distortions", number + 1, len(distortions))
+    return robustness(clean, spoilt, bundle.fusion.rule) if spoilt else {}
+
+
+def assess_bundle(
+    bundle: Bundle, clips: Sequence[Clip], settings: AssessmentSettings, step: Step
+) -> tuple[ClipScores, Mapping[str, Any]]:
+    """Test a finished bundle as it is served.
+
+    Returns
+    -------
+    scores : ClipScores
+        Of the clean clips.
+    summary : mapping
+        Its assessment, `robustness` included where asked for.
+    """
+    scores = score_clips(SceneClassifier(bundle), clips, None, lambda done, total: step("clips", done, total))
+    summary = assess_scores(scores, bundle.fusion.rule, settings)
+    found = assess_robustness(bundle, clips, scores, settings, step)
+    return scores, summary | ({"robustness": found} if found else {})
+
+
+def clips_to_test(bundle: Bundle, dataset: Dataset, parts: Sequence[str] | None) -> list[Clip]:
+    """Return the clips that a bundle may be tested on.
+
+    Parameters
+    ----------
+    bundle : Bundle
+        Its provenance names what it was trained on.
+    dataset : Dataset
+        Where the clips are taken from.
+    parts : sequence of str or None
+        None takes every part that the bundle was not trained on.
+
+    Raises
+    ------
+    TrainingError
+        A part was trained on, does not exist, or nothing is left.
+    """
+    known = bundle.provenance.get("dataset") == dataset.name
+    trained = set(bundle.provenance.get("train_parts", ())) if known else set()
+    chosen = [part for part in dataset.parts if part not in trained] if parts is None else list(parts)
+    seen = sorted(trained & set(chosen))
+    if seen:
+        raise TrainingError(f"the bundle was trained on {', '.join(seen)}; name --test-parts it has not seen")
+    clips = [clip for clip in dataset.clips if clip.part in chosen]
+    if not clips:
+        raise TrainingError(
+            f"no clips to test in {', '.join(chosen) or 'what is left'}; there is {', '.join(dataset.parts)}"
+        )
+    return clips

@@ -1,0 +1,103 @@
+"""Whether a score of 0.8 is right 8 times in 10: reliability, expected calibration error, temperature scaling."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["apply_temperature", "expected_calibration_error", "fit_temperature", "log_loss", "reliability", "selective"]
+
+Scores = NDArray[np.float64]
+
+_TINY: Final = float(np.finfo(np.float64).tiny)
+_BINS: Final = 10
+_LARGEST_TEMPERATURE: Final = 20.0
+
+
+def log_loss(scores: Scores, truth: NDArray[np.int64]) -> float:
+    """Mean of -ln of the true label's score."""
+    return float(-np.log(np.maximum(scores[np.arange(len(truth)), truth], _TINY)).mean())
+
+
+def apply_temperature(scores: Scores, temperature: float) -> Scores:
+    """Soften (above 1) or sharpen (below 1) scores; the best label stays the best.
+
+    Parameters
+    ----------
+    scores : np.ndarray [shape=(clips, labels), float64]
+        Rows that sum to 1.
+    temperature : float > 0
+        Divides the logarithms (Guo et al., 2017).
+    """
+    logarithms = np.log(np.maximum(scores, _TINY)) / temperature
+    powers = np.exp(logarithms - logarithms.max(axis=1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=1, keepdims=True), np.float64)
+
+
+def fit_temperature(scores: Scores, truth: NDArray[np.int64]) -> float:
+    """Return the temperature in [1/20, 20] with the least log loss on clips that were not trained on."""
+    from scipy import optimize
+
+    limit = np.log(_LARGEST_TEMPERATURE)
+    found = optimize.minimize_scalar(
+        lambda exponent: log_loss(apply_temperature(scores, float(np.exp(exponent))), truth),
+        bounds=(-limit, limit),
+        method="bounded",
+    )
+    return float(np.exp(found.x))
+
+
+def reliability(scores: Scores, truth: NDArray[np.int64]) -> list[dict[str, Any]]:
+    """Return, for each tenth of the best score that occurs, how sure and how right the decisions were.
+
+    Returns
+    -------
+    list of dict
+        `low`, `high`, `count`, `score` (mean) and `accuracy`.
+    """
+    best, hits = scores.max(axis=1), scores.argmax(axis=1) == truth
+    number = np.minimum((best * _BINS).astype(np.int64), _BINS - 1)
+    return [
+        {
+            "low": index / _BINS,
+            "high": (index + 1) / _BINS,
+            "count": int(inside.sum()),
+            "score": round(float(best[inside].mean()), 4),
+            "accuracy": round(float(hits[inside].mean()), 4),
+        }
+        for index in range(_BINS)
+        if (inside := number == index).any()
+    ]
+
+
+def expected_calibration_error(scores: Scores, truth: NDArray[np.int64]) -> float:
+    """Mean distance between score and accuracy over the bins of `reliability`, weighted by their clips."""
+    bins = reliability(scores, truth)
+    return float(sum(b["count"] * abs(b["score"] - b["accuracy"]) for b in bins) / len(truth))
+
+
+def selective(scores: Scores, truth: NDArray[np.int64]) -> list[dict[str, float]]:
+    """Return accuracy against coverage when the least sure decisions are declared not assessable.
+
+    Returns
+    -------
+    list of dict
+        For coverages of 100, 95, ... 50 %: `coverage` (the share kept), `accuracy` of what is kept, and `unsure_below`,
+        the setting of the bundle that keeps it.
+    """
+    best, hits = scores.max(axis=1), scores.argmax(axis=1) == truth
+    order = np.argsort(-best, kind="stable")
+    curve = []
+    for percent in range(100, 45, -5):
+        kept = order[: max(1, -(-len(order) * percent // 100))]
+        threshold = 0.0 if percent == 100 else float(best[kept[-1]])
+        curve.append(
+            {
+                "coverage": round(len(kept) / len(order), 4),
+                "accuracy": round(float(hits[kept].mean()), 4),
+                "unsure_below": round(threshold, 6),
+            }
+        )
+    return curve

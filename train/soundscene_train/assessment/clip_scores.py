@@ -1,0 +1,146 @@
+"""Scores of clips, from a run or from a finished bundle, with all that an assessment needs to know about them."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from soundscene.audio_files import AudioFile
+from soundscene.classifier import SceneClassifier
+from soundscene.fusion import decide
+from soundscene_train.assessment.distortions import Distortion
+from soundscene_train.datasets.clips import Clip
+from soundscene_train.errors import TrainingError
+from soundscene_train.evaluation import fuse_clips
+
+__all__ = ["ClipScores", "score_clips"]
+
+FILE_NAME: Final = "scores.npz"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ClipScores:
+    """What three networks say about the windows of some clips.
+
+    Parameters
+    ----------
+    windows : np.ndarray [shape=(networks, windows, labels), float64]
+        Softmax scores in the order of `NETWORK_NAMES`.
+    clip_of_window : np.ndarray [shape=(windows,), int64]
+        Position of each window's clip, ascending from 0.
+    truth : np.ndarray [shape=(clips,), int64]
+        Position of each clip's label.
+    labels, devices, groups : tuple of str
+        The labels; devices and groups of the clips, "" where unknown.
+    parts : tuple of str
+        Folds or splits that the clips are from.
+    """
+
+    windows: NDArray[np.float64]
+    clip_of_window: NDArray[np.int64]
+    truth: NDArray[np.int64]
+    labels: tuple[str, ...]
+    devices: tuple[str, ...]
+    groups: tuple[str, ...]
+    parts: tuple[str, ...]
+
+    def fused(self, rule: str) -> NDArray[np.float64]:
+        """One row of scores per clip: (clips, labels)."""
+        return fuse_clips(self.windows, self.clip_of_window, rule)
+
+    def fused_windows(self, rule: str) -> NDArray[np.float64]:
+        """One row of scores per window: (windows, labels)."""
+        return np.stack([decide(self.windows[:, [index]], rule) for index in range(self.windows.shape[1])])
+
+    def save(self, folder: Path) -> None:
+        """Write `scores.npz`, from which another run's temperature may be fitted.
+
+        Raises
+        ------
+        TrainingError
+            The folder cannot be written.
+        """
+        content = {name: np.asarray(getattr(self, name)) for name in self.__slots__}
+        try:
+            np.savez_compressed(folder / FILE_NAME, **content)  # type: ignore[arg-type]  # one array per name
+        except OSError as error:
+            raise TrainingError(f"{folder}: the scores cannot be written: {error.strerror or error}") from error
+
+    @classmethod
+    def load(cls, folder: Path) -> ClipScores:
+        """Read what `save` wrote.
+
+        Raises
+        ------
+        TrainingError
+            There is none, or it is damaged.
+        """
+        path = folder / FILE_NAME
+        if not path.is_file():
+            raise TrainingError(f"{folder} holds no {FILE_NAME}; run `soundscene-train evaluate` on it first")
+        try:
+            with np.load(path) as held:
+                arrays: Any = {name: held[name] for name in ("windows", "clip_of_window", "truth")}
+                names = ("labels", "devices", "groups", "parts")
+                texts: Any = {name: tuple(str(text) for text in held[name]) for name in names}
+        except (OSError, ValueError, KeyError) as error:
+            raise TrainingError(f"{path}: not readable ({error}); evaluate the run again") from error
+        return cls(**arrays, **texts)
+
+
+def score_clips(
+    classifier: SceneClassifier,
+    clips: Sequence[Clip],
+    distortion: Distortion | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> ClipScores:
+    """Score clips as the plugin does, each spoilt first if a distortion is given.
+
+    Raises
+    ------
+    TrainingError
+        There is no clip, a label is not the bundle's, or a clip cannot be spoilt.
+    AudioError
+        A clip is not audio.
+    """
+    labels = classifier.bundle.labels
+    strange = sorted({clip.label for clip in clips} - set(labels))
+    if strange or not clips:
+        raise TrainingError(f"expected clips of the bundle's labels {', '.join(labels)}; got {', '.join(strange)}")
+    scores, owners = [], []
+    with tempfile.TemporaryDirectory(prefix="soundscene-") as folder:
+        for position, clip in enumerate(clips):
+            path = clip.path
+            if distortion is not None:
+                path = Path(folder) / f"clip.{distortion.container.lower()}"
+                distortion.write(clip.path, path)
+            for row in _score_file(classifier, path):
+                scores.append(row)
+                owners.append(position)
+            if progress is not None:
+                progress(position + 1, len(clips))
+    return ClipScores(
+        np.stack(scores, axis=1),
+        np.asarray(owners, np.int64),
+        np.array([labels.index(clip.label) for clip in clips], np.int64),
+        labels,
+        tuple(clip.device for clip in clips),
+        tuple(clip.group for clip in clips),
+        tuple(sorted({clip.part for clip in clips})),
+    )
+
+
+def _score_file(classifier: SceneClassifier, path: Path) -> list[NDArray[np.float64]]:
+    """Scores of each window: (networks, labels)."""
+    bundle = classifier.bundle
+    with AudioFile(path) as audio:
+        return [
+            np.asarray(classifier.classify(window).network_scores, np.float64)
+            for window in audio.windows(bundle.front_end, bundle.fusion.short_clip)
+        ]

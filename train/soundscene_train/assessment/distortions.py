@@ -1,0 +1,154 @@
+"""What a recording may suffer between the air and the worker, each a function of samples and a seed."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from soundscene_train.errors import TrainingError
+
+__all__ = ["GAINS_DB", "NOISE_SNRS_DB", "Distortion", "microphones", "standard_distortions"]
+
+Samples = NDArray[np.float32]
+Change = Callable[[Samples, int, np.random.Generator], Samples]
+"""Samples [shape=(n,)], their rate in Hz and a generator to samples of the same shape."""
+
+GAINS_DB: Final = (-20.0, 20.0)
+NOISE_SNRS_DB: Final = (20.0, 10.0, 0.0)
+_BAND_LIMIT_HZ: Final = 16_000
+_OPUS_RATE_HZ: Final = 48_000
+_STEPS: Final = np.float32(2**15)
+
+
+@dataclass(frozen=True, slots=True)
+class Distortion:
+    """One way to spoil a clip.
+
+    Parameters
+    ----------
+    name : str
+        For the report.
+    kind : {"gain", "noise", "band", "coding", "microphone"}
+        What it belongs to.
+    change : callable
+        From samples to samples.
+    container, subtype : str
+        libsndfile's names of the file it is stored in.
+    rate_hz : int or None
+        Rate that the container demands.
+    """
+
+    name: str
+    kind: str
+    change: Change
+    container: str = "WAV"
+    subtype: str = "FLOAT"
+    rate_hz: int | None = None
+
+    def write(self, source: Path, target: Path) -> None:
+        """Write the spoilt clip; the noise depends on the clip's name alone.
+
+        Raises
+        ------
+        TrainingError
+            The clip cannot be read, or libsndfile cannot write the container.
+        """
+        import soundfile
+        import soxr
+
+        generator = np.random.default_rng(zlib.crc32(source.name.encode()))
+        try:
+            channels, rate = soundfile.read(source, dtype="float32", always_2d=True)
+            samples = self.change(channels.mean(axis=1), rate, generator)
+            if self.rate_hz is not None and rate != self.rate_hz:
+                samples, rate = soxr.resample(samples, rate, self.rate_hz), self.rate_hz
+            soundfile.write(target, samples, rate, format=self.container, subtype=self.subtype)
+        except (soundfile.LibsndfileError, ValueError, OSError) as error:
+            raise TrainingError(f"{source}: cannot be tested with {self.name}: {error}") from error
+
+
+def standard_distortions() -> tuple[Distortion, ...]:
+    """Return the distortions that need no files: levels, noise, a band limit, and coding where libsndfile has it."""
+    import soundfile
+
+    found = [Distortion(f"{gain:+g} dB", "gain", _gain(gain)) for gain in GAINS_DB]
+    found += [Distortion(f"white noise, SNR {snr:g} dB", "noise", _noise(snr)) for snr in NOISE_SNRS_DB]
+    found.append(Distortion("16 kHz rate (8 kHz band)", "band", _band_limit))
+    formats = soundfile.available_formats()
+    if "MP3" in formats:
+        found.append(Distortion("MP3", "coding", _same, "MP3", "MPEG_LAYER_III", _OPUS_RATE_HZ))
+    if "OGG" in formats and "OPUS" in soundfile.available_subtypes("OGG"):
+        found.append(Distortion("Opus", "coding", _same, "OGG", "OPUS", _OPUS_RATE_HZ))
+    return tuple(found)
+
+
+def microphones(folder: Path) -> tuple[Distortion, ...]:
+    """Return one distortion for each microphone response in a folder.
+
+    Raises
+    ------
+    TrainingError
+        The folder holds no `.wav` file.
+    """
+    paths: Sequence[Path] = sorted(folder.glob("*.wav"))
+    if not paths:
+        raise TrainingError(f"{folder} holds no .wav file; expected a folder of impulse responses")
+    return tuple(Distortion(path.stem, "microphone", _response(path)) for path in paths)
+
+
+def _same(samples: Samples, _: int, __: np.random.Generator) -> Samples:
+    return samples
+
+
+def _gain(gain_db: float) -> Change:
+    """Scale; what gets quieter is rounded to 16 bits, as a sensor would, and what gets louder is not clipped."""
+
+    def change(samples: Samples, _: int, __: np.random.Generator) -> Samples:
+        scaled = samples * np.float32(10.0 ** (gain_db / 20.0))
+        return np.asarray(np.round(scaled * _STEPS) / _STEPS, np.float32) if gain_db < 0.0 else scaled
+
+    return change
+
+
+def _noise(snr_db: float) -> Change:
+    def change(samples: Samples, _: int, generator: np.random.Generator) -> Samples:
+        noise = generator.standard_normal(len(samples)).astype(np.float32)
+        return samples + noise * np.float32(_rms(samples) * 10.0 ** (-snr_db / 20.0))
+
+    return change
+
+
+def _band_limit(samples: Samples, rate: int, _: np.random.Generator) -> Samples:
+    """Through a rate of 16 kHz and back."""
+    import soxr
+
+    if rate <= _BAND_LIMIT_HZ:
+        return samples
+    back = soxr.resample(soxr.resample(samples, rate, _BAND_LIMIT_HZ), _BAND_LIMIT_HZ, rate)
+    return np.asarray(np.pad(back, (0, max(0, len(samples) - len(back))))[: len(samples)], np.float32)
+
+
+def _response(path: Path) -> Change:
+    """Convolve, and give the clip the level it had."""
+
+    def change(samples: Samples, rate: int, _: np.random.Generator) -> Samples:
+        import soundfile
+        import soxr
+        from scipy import signal
+
+        channels, own_rate = soundfile.read(path, dtype="float32", always_2d=True)
+        response = soxr.resample(channels[:, 0], own_rate, rate)
+        heard = signal.fftconvolve(samples, response)[: len(samples)]
+        return np.asarray(heard * (_rms(samples) / max(_rms(heard), 1e-12)), np.float32)
+
+    return change
+
+
+def _rms(samples: NDArray[np.floating]) -> float:
+    return float(np.sqrt(np.mean(np.square(samples, dtype=np.float64))))

@@ -1,0 +1,99 @@
+"""The plots of a report as inline SVG."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+
+from soundscene.errors import MissingExtraError
+
+__all__ = ["bars", "curve", "heat_map", "reliability_plot"]
+
+_BLUE: Final = "#2f6690"
+_ORANGE: Final = "#d1602f"
+_GREY: Final = "#9aa5b1"
+
+
+def bars(title: str, shares: Mapping[str, float], intervals: Mapping[str, Mapping[str, Any]] | None = None) -> str:
+    """Draw horizontal bars of percentages, with the ends of their intervals where known."""
+    figure, axes = _figure(6.4, 0.8 + 0.27 * len(shares))
+    names = list(shares)
+    axes.barh(range(len(names)), [100 * shares[name] for name in names], color=_BLUE, height=0.7)
+    for row, name in enumerate(names):
+        if intervals and name in intervals:
+            low, high = 100 * intervals[name]["low"], 100 * intervals[name]["high"]
+            axes.plot([low, high], [row, row], color="black", linewidth=1.2, marker="|")
+        axes.text(1.0, row, f"{shares[name]:.1%}", va="center", color="white", fontsize=8)
+    axes.set_yticks(range(len(names)), [name.replace("_", " ") for name in names])
+    axes.invert_yaxis()
+    axes.set_xlim(0, 100)
+    axes.set_xlabel("accuracy, %")
+    axes.set_title(title)
+    return _svg(figure)
+
+
+def heat_map(
+    title: str, rows: Sequence[str], columns: Sequence[str], shares: Any, texts: Any, *, x_label: str = ""
+) -> str:
+    """Draw shares in [0, 1] as shades, with a text in each cell; NaN stays white."""
+    figure, axes = _figure(1.8 + 0.6 * len(columns), 1.5 + 0.45 * len(rows))
+    shares = np.asarray(shares, float)
+    axes.imshow(shares, cmap="Blues", vmin=0.0, vmax=1.0, aspect="auto")
+    for row in range(len(rows)):
+        for column in range(len(columns)):
+            colour = "white" if shares[row, column] > 0.5 else "black"
+            axes.text(column, row, texts[row][column], ha="center", va="center", color=colour, fontsize=8)
+    axes.set_xticks(range(len(columns)), [name.replace("_", " ") for name in columns], rotation=45, ha="right")
+    axes.set_yticks(range(len(rows)), [name.replace("_", " ") for name in rows])
+    axes.set_xlabel(x_label)
+    axes.set_title(title)
+    return _svg(figure)
+
+
+def reliability_plot(before: Sequence[Mapping[str, Any]], after: Sequence[Mapping[str, Any]] | None) -> str:
+    """Draw accuracy against score, before and after temperature scaling."""
+    figure, axes = _figure(4.6, 4.4)
+    axes.plot([0, 1], [0, 1], color=_GREY, linestyle="--", label="perfect")
+    for bins, colour, name in ((before, _BLUE, "as it is"), (after, _ORANGE, "after temperature scaling")):
+        if bins:
+            scores, accuracies = [b["score"] for b in bins], [b["accuracy"] for b in bins]
+            axes.plot(scores, accuracies, color=colour, label=name)
+            axes.scatter(scores, accuracies, s=[12 + 2 * b["count"] ** 0.8 for b in bins], color=colour)
+    axes.set(xlim=(0, 1.02), ylim=(0, 1.02), xlabel="mean score of the decision", ylabel="share that is right")
+    axes.legend(loc="upper left", fontsize=8)
+    axes.set_title("Reliability (larger dot: more clips)")
+    return _svg(figure)
+
+
+def curve(title: str, points: Sequence[tuple[float, float]], x_label: str) -> str:
+    """Draw accuracy in % over a share in %."""
+    figure, axes = _figure(5.4, 3.4)
+    axes.plot([100 * x for x, _ in points], [100 * y for _, y in points], color=_BLUE, marker="o", markersize=4)
+    axes.set(xlabel=x_label, ylabel="accuracy, %", title=title)
+    axes.grid(alpha=0.3)
+    return _svg(figure)
+
+
+def _figure(width: float, height: float) -> tuple[Any, Any]:
+    try:
+        from matplotlib.backends.backend_svg import FigureCanvasSVG
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise MissingExtraError("the report needs matplotlib: `pip install 'soundscene[train]'`") from error
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasSVG(figure)
+    return figure, figure.subplots()
+
+
+def _svg(figure: Any) -> str:
+    """The drawing without its XML header; the same figures give the same text."""
+    import matplotlib as mpl
+
+    stream = io.StringIO()
+    with mpl.rc_context({"svg.hashsalt": figure.axes[0].get_title(), "svg.fonttype": "path"}):
+        figure.savefig(stream, format="svg", metadata={"Date": None})
+    text = stream.getvalue()
+    return text[text.index("<svg") :]

@@ -1,0 +1,161 @@
+"""One self-contained HTML page: every figure of an assessment, its plots inline, nothing fetched."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+from typing import Any, Final
+
+import numpy as np
+
+from soundscene_train.assessment import figures
+
+__all__ = ["render"]
+
+_STYLE: Final = """
+body{font:15px/1.5 system-ui,sans-serif;color:#1f2933;max-width:60rem;margin:2rem auto;padding:0 1rem}
+h1{font-size:1.6rem}h2{font-size:1.15rem;margin-top:2.2rem;border-bottom:1px solid #cbd2d9}
+table{border-collapse:collapse;margin:.6rem 0}
+td,th{padding:.2rem .8rem;text-align:right;border-bottom:1px solid #e4e7eb}
+td:first-child,th:first-child{text-align:left;padding-left:0}svg{max-width:100%;height:auto}.note{color:#52606d}
+"""
+
+
+def render(content: Mapping[str, Any], cost: Mapping[str, Any] | None = None) -> str:
+    """Return the page.
+
+    Parameters
+    ----------
+    content : mapping
+        What `evaluation.json` holds.
+    cost : mapping or None
+        What a manifest's `provenance.cost` holds, where a bundle is made already.
+    """
+    summary = content["metrics"]
+    sections = [
+        _classifiers(content, summary, cost),
+        _classes_and_devices(content, summary),
+        _calibration(summary["calibration"]),
+        _selective(summary["selective_windows"]),
+        _robustness(summary.get("robustness", {})),
+        _cost(cost),
+    ]
+    title = f"How well it hears: {content['title']}"
+    return (
+        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
+        f"<style>{_STYLE}</style></head>\n<body><h1>{escape(title)}</h1>"
+        f"<p class=note>Tested on {escape(str(summary['tested_on']))}.</p>\n" + "\n".join(sections) + "</body></html>\n"
+    )
+
+
+def _classifiers(content: Mapping[str, Any], summary: Mapping[str, Any], cost: Mapping[str, Any] | None) -> str:
+    rows = [
+        (
+            name,
+            f"{r['correct_count']}/{r['clip_count']}",
+            _share(r["accuracy"]),
+            _share(r["macro_accuracy"]),
+            r["log_loss"],
+        )
+        for name, r in content["results"].items()
+    ]
+    interval = summary["accuracy_95"]
+    price = f" One window costs {cost['cpu_milliseconds_per_window']} ms of {cost['processor']}." if cost else ""
+    note = (
+        f"The decision is the {content['rule']} of three. 95 % interval of its accuracy: {_share(interval['low'])} to "
+        f"{_share(interval['high'])} ({interval['method']}).{price}"
+    )
+    head = ("classifier", "clips right", "accuracy", "macro accuracy", "log loss")
+    return f"<h2>Result</h2>{_table(head, rows)}<p>{escape(note)}</p>"
+
+
+def _classes_and_devices(content: Mapping[str, Any], summary: Mapping[str, Any]) -> str:
+    fused, labels = content["results"][content["rule"]], content["labels"]
+    confusion = np.asarray(fused["confusion"], float)
+    shares = confusion / confusion.sum(axis=1, keepdims=True).clip(min=1)
+    texts = [[f"{int(count)}" if count else "" for count in row] for row in confusion]
+    parts = [
+        "<h2>Classes and devices</h2>",
+        figures.bars("By class, with 95 % intervals", fused["class_accuracy"], summary["class_95"]),
+        figures.heat_map("Confusion (rows: truth; clips)", labels, labels, shares, texts, x_label="decided"),
+    ]
+    if fused["device_accuracy"]:
+        parts.append(figures.bars("By device, with 95 % intervals", fused["device_accuracy"], summary["device_95"]))
+        parts.append(_class_by_device(summary["class_by_device"], list(fused["device_accuracy"])))
+        parts.append(_table(("device", "log loss"), summary["device_log_loss"].items()))
+    methods = sorted({item["method"] for item in summary["class_95"].values()})
+    return "".join(parts) + f"<p class=note>Intervals by class: {escape(', '.join(methods))}.</p>"
+
+
+def _class_by_device(cells: Mapping[str, Mapping[str, Sequence[int]]], devices: list[str]) -> str:
+    labels = list(cells)
+    pairs = [[cells[label].get(device) for device in devices] for label in labels]
+    shares = [[pair[0] / pair[1] if pair else float("nan") for pair in row] for row in pairs]
+    texts = [[f"{pair[0]}/{pair[1]}" if pair else "" for pair in row] for row in pairs]
+    return figures.heat_map("Class by device (clips right)", labels, devices, shares, texts, x_label="device")
+
+
+def _calibration(calibration: Mapping[str, Any]) -> str:
+    states = [(name, calibration[name]) for name in ("before", "after") if name in calibration]
+    rows = [(name, state["log_loss"], _share(state["expected_calibration_error"])) for name, state in states]
+    note = "No temperature was fitted: that needs held-out training data, given by --calibrate-from."
+    if "temperature" in calibration:
+        fitted = calibration["fitted_on"]
+        note = (
+            f"Temperature {calibration['temperature']}, fitted on {fitted['clips']} held-out training clips "
+            f"(part {', '.join(fitted['parts'])}). The bundle's own scores are those before it."
+        )
+    after = calibration.get("after", {}).get("reliability")
+    return (
+        "<h2>Calibration</h2>"
+        + _table(("scores", "log loss", "expected calibration error"), rows)
+        + f"<p>{escape(note)}</p>"
+        + figures.reliability_plot(calibration["before"]["reliability"], after)
+    )
+
+
+def _selective(points: Sequence[Mapping[str, float]]) -> str:
+    pairs = [(point["coverage"], point["accuracy"]) for point in points]
+    rows = [(_share(p["coverage"]), _share(p["accuracy"]), f"{p['unsure_below']:.4f}") for p in points]
+    return (
+        "<h2>When unsure windows are declared not assessable</h2>"
+        + figures.curve("Accuracy of the windows that are kept", pairs, "windows kept, %")
+        + _table(("windows kept", "accuracy", "fusion.unsure_below"), rows)
+    )
+
+
+def _robustness(found: Mapping[str, Any]) -> str:
+    if not found:
+        return "<h2>Robustness</h2><p class=note>Not measured; --robustness and --responses do.</p>"
+    conditions = found["conditions"]
+    rows = [
+        (name, c["kind"], _share(c["accuracy"]), c["log_loss"], f"{c['points_lost']:+.1f}")
+        for name, c in conditions.items()
+    ]
+    text = ""
+    if "microphones" in found:
+        mean = found["microphones"]
+        text = (
+            f"<p>{mean['count']} microphone responses: {mean['mean_points_lost']:.1f} points lost on the mean, "
+            f"{mean['worst_points_lost']:.1f} on the worst, {escape(mean['worst'])}.</p>"
+        )
+    shares = {name: item["accuracy"] for name, item in conditions.items()}
+    head = ("distortion", "kind", "accuracy", "log loss", "points lost")
+    return "<h2>Robustness</h2>" + text + figures.bars("Accuracy under distortion", shares) + _table(head, rows)
+
+
+def _cost(cost: Mapping[str, Any] | None) -> str:
+    if not cost:
+        return ""
+    return "<h2>Cost</h2>" + _table(
+        ("measure", "value"), ((key.replace("_", " "), value) for key, value in cost.items())
+    )
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    lines = "".join("<tr>" + "".join(f"<td>{escape(str(cell))}</td>" for cell in row) + "</tr>" for row in rows)
+    return "<table><tr>" + "".join(f"<th>{escape(name)}</th>" for name in head) + f"</tr>{lines}</table>"
+
+
+def _share(value: float) -> str:
+    return f"{value:.1%}"

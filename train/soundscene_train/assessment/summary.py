@@ -1,0 +1,157 @@
+"""All figures of an assessment, as JSON: what the report draws and the manifest holds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from soundscene_train.assessment.calibration import (
+    apply_temperature,
+    expected_calibration_error,
+    fit_temperature,
+    log_loss,
+    reliability,
+    selective,
+)
+from soundscene_train.assessment.clip_scores import ClipScores
+from soundscene_train.assessment.distortions import Distortion
+from soundscene_train.assessment.intervals import accuracy_interval
+from soundscene_train.errors import TrainingError
+
+__all__ = ["held_out_temperature", "robustness", "summarise"]
+
+
+def summarise(scores: ClipScores, rule: str, held_out: ClipScores | None = None) -> dict[str, Any]:
+    """Return intervals, class by device, calibration and selective accuracy of the fused decision.
+
+    Parameters
+    ----------
+    scores : ClipScores
+        Of the test clips.
+    rule : {"product", "average"}
+        How networks are joined.
+    held_out : ClipScores or None
+        Of training clips that the networks they come from had not seen; a temperature is fitted on them.
+
+    Raises
+    ------
+    TrainingError
+        `held_out` shares a part with the test, or has other labels.
+    """
+    fused = scores.fused(rule)
+    hits = fused.argmax(axis=1) == scores.truth
+    summary: dict[str, Any] = {
+        "accuracy_95": accuracy_interval(hits, scores.groups).to_dict(),
+        "class_95": {
+            label: accuracy_interval(hits[chosen], _pick(scores.groups, chosen)).to_dict()
+            for index, label in enumerate(scores.labels)
+            if (chosen := scores.truth == index).any()
+        },
+        "device_95": {
+            device: accuracy_interval(hits[chosen], _pick(scores.groups, chosen)).to_dict()
+            for device in sorted(set(scores.devices) - {""})
+            if (chosen := np.asarray(scores.devices) == device).any()
+        },
+        "class_by_device": _class_by_device(scores, hits),
+        "device_log_loss": {
+            device: round(log_loss(fused[chosen], scores.truth[chosen]), 4)
+            for device in sorted(set(scores.devices) - {""})
+            if (chosen := np.asarray(scores.devices) == device).any()
+        },
+        "calibration": {"before": _calibration(fused, scores.truth)},
+        "selective_windows": selective(scores.fused_windows(rule), scores.truth[scores.clip_of_window]),
+    }
+    if held_out is not None:
+        temperature = held_out_temperature(scores, held_out, rule)
+        summary["calibration"] |= {
+            "temperature": round(temperature, 4),
+            "fitted_on": {"parts": list(held_out.parts), "clips": len(held_out.truth)},
+            "after": _calibration(apply_temperature(fused, temperature), scores.truth),
+        }
+    return summary
+
+
+def held_out_temperature(scores: ClipScores, held_out: ClipScores, rule: str) -> float:
+    """Fit a temperature on training clips, and refuse to fit it on the test.
+
+    Raises
+    ------
+    TrainingError
+        Both share a part, or their labels differ.
+    """
+    if held_out.labels != scores.labels:
+        raise TrainingError("the run to calibrate from has other labels; it says nothing about this one")
+    shared = sorted(set(held_out.parts) & set(scores.parts))
+    if shared:
+        raise TrainingError(
+            f"a temperature cannot be fitted on {', '.join(shared)}, which this evaluation tests: calibrate from a run "
+            "that was tested on a part of the training data"
+        )
+    return fit_temperature(held_out.fused(rule), held_out.truth)
+
+
+def robustness(clean: ClipScores, spoilt: Mapping[str, tuple[Distortion, ClipScores]], rule: str) -> dict[str, Any]:
+    """Return what each distortion costs, and the mean and the worst of the microphones.
+
+    Returns
+    -------
+    dict
+        `conditions`: for each name `kind`, `correct_count`, `accuracy`, `log_loss` and `points_lost`; and
+        `microphones`, where there are any: `count`, `mean_points_lost`, `worst`, `worst_points_lost`.
+    """
+    base = _accuracy(clean, rule)
+    conditions: dict[str, dict[str, Any]] = {}
+    for name, (distortion, scores) in spoilt.items():
+        fused = scores.fused(rule)
+        correct = int((fused.argmax(axis=1) == scores.truth).sum())
+        conditions[name] = {
+            "kind": distortion.kind,
+            "correct_count": correct,
+            "accuracy": round(correct / len(scores.truth), 4),
+            "log_loss": round(log_loss(fused, scores.truth), 4),
+            "points_lost": round(100 * (base - correct / len(scores.truth)), 2),
+        }
+    lost = {name: item["points_lost"] for name, item in conditions.items() if item["kind"] == "microphone"}
+    found: dict[str, Any] = {"conditions": conditions}
+    if lost:
+        worst = max(lost, key=lost.__getitem__)
+        found["microphones"] = {
+            "count": len(lost),
+            "mean_points_lost": round(float(np.mean(list(lost.values()))), 2),
+            "worst": worst,
+            "worst_points_lost": lost[worst],
+        }
+    return found
+
+
+def _accuracy(scores: ClipScores, rule: str) -> float:
+    return float((scores.fused(rule).argmax(axis=1) == scores.truth).mean())
+
+
+def _calibration(fused: NDArray[np.float64], truth: NDArray[np.int64]) -> dict[str, Any]:
+    return {
+        "log_loss": round(log_loss(fused, truth), 4),
+        "expected_calibration_error": round(expected_calibration_error(fused, truth), 4),
+        "reliability": reliability(fused, truth),
+    }
+
+
+def _class_by_device(scores: ClipScores, hits: NDArray[np.bool_]) -> dict[str, dict[str, list[int]]]:
+    """Clips right and clips in all, by label and device."""
+    devices = np.asarray(scores.devices)
+    return {
+        label: {
+            device: [int(hits[chosen].sum()), int(chosen.sum())]
+            for device in sorted(set(scores.devices) - {""})
+            if (chosen := (scores.truth == index) & (devices == device)).any()
+        }
+        for index, label in enumerate(scores.labels)
+        if any(scores.devices)
+    }
+
+
+def _pick(groups: Sequence[str], chosen: NDArray[np.bool_]) -> tuple[str, ...]:
+    return tuple(group for group, take in zip(groups, chosen, strict=True) if take)

@@ -1,0 +1,135 @@
+"""One cell is one training: a network, a time length, with or without augmentation, and a seed.
+
+Tables share cells, so that a cell is trained once. Each has a run's folder and goes on where it was interrupted.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from soundscene.settings import NETWORK_NAMES, FrontEndSettings
+from soundscene_train.datasets import Selection
+from soundscene_train.errors import TrainingError
+from soundscene_train.evaluation import Result, evaluate, evaluate_all, fuse_clips
+from soundscene_train.features import Features
+from soundscene_train.network import CHANNEL_RESTRICTED_WIDTHS, CNN7_WIDTHS, NetworkSettings
+from soundscene_train.plan import Plan
+from soundscene_train.recipe import AugmentationSettings, Recipe
+from soundscene_train.scoring import score_windows
+from soundscene_train.stages import Reporter, fit_run, prepare_run
+
+__all__ = ["LENGTHS", "NETWORKS", "Cell", "train_cell"]
+
+LENGTHS: Final = {"1 s": "paper-1s", "2 s": "paper-2s", "5 s": "paper", "10 s": "paper-10s"}
+"""The paper's names of its time lengths, and the presets that make them."""
+
+NETWORKS: Final = {
+    "DCASE baseline size class": NetworkSettings((12, 24, 24, 24, 48, 48), decomposed=False),
+    "CNN-7": NetworkSettings(CNN7_WIDTHS, decomposed=False),
+    "CR": NetworkSettings(CHANNEL_RESTRICTED_WIDTHS, decomposed=False),
+    "CR + DC": NetworkSettings(CHANNEL_RESTRICTED_WIDTHS, decomposed=True),
+}
+"""Rows of Table IV. The first is CNN-7 narrowed to 45,322 parameters; the baseline itself has 46,246."""
+
+_RESULT: Final = "result.json"
+_PLAIN: Final = AugmentationSettings(mixup_alpha=0.0, frequency_mask_bands=0, time_mask_frames=0, roll=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """What one training is of.
+
+    Parameters
+    ----------
+    network : str
+        A key of `NETWORKS`.
+    length : str
+        A key of `LENGTHS`.
+    augmented : bool
+        With the recipe's mixup and masks, or with none.
+    inputs : tuple of str
+        Which of `NETWORK_NAMES` are trained.
+    """
+
+    network: str = "CR + DC"
+    length: str = "5 s"
+    augmented: bool = True
+    inputs: tuple[str, ...] = NETWORK_NAMES
+
+    def folder(self, root: Path, seed: int) -> Path:
+        """Return the cell's folder, the same for every table."""
+        words = (self.network, self.length, "augmented" if self.augmented else "plain", f"seed-{seed}")
+        return root / "-".join(words).lower().replace(" + ", "-").replace(" ", "-")
+
+    def recipe(self, base: Recipe, seed: int) -> Recipe:
+        """Lay the cell on a recipe."""
+        return replace(
+            base,
+            seed=seed,
+            front_end=FrontEndSettings.preset(LENGTHS[self.length]),
+            network=replace(NETWORKS[self.network], dropout=base.network.dropout),
+            augmentation=base.augmentation if self.augmented else _PLAIN,
+        )
+
+
+def train_cell(cell: Cell, base: Plan, root: Path, seed: int, reporter: Reporter, *, jobs: int = 1) -> dict[str, Any]:
+    """Train and test a cell, or read what an earlier call found.
+
+    Returns
+    -------
+    dict of classifier to dict
+        `accuracy`, `log_loss`, `class_accuracy`, `device_accuracy` and the rest of `Result.to_dict`. Classifiers are
+        the cell's inputs and, where all three are trained, the rules that join them.
+
+    Raises
+    ------
+    TrainingError
+        The data leaves nothing to test, or the cell's folder belongs to another plan.
+    """
+    folder = cell.folder(root, seed)
+    plan = replace(base, recipe=cell.recipe(base.recipe, seed))
+    selection, features = prepare_run(plan, reporter)
+    if not selection.test_parts:
+        raise TrainingError("a table needs clips to test: name --train-parts or --test-parts")
+    plan.save(folder)
+    path = folder / _RESULT
+    held = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    if set(cell.inputs) <= set(held):
+        return dict(held)
+    fit_run(plan, folder, reporter, cell.inputs, jobs)
+    results = _evaluate(plan, folder, selection, features, cell.inputs)
+    found = {name: result.to_dict() for name, result in results.items()}
+    _write_whole(path, found)
+    return found
+
+
+def _evaluate(
+    plan: Plan, folder: Path, selection: Selection, features: Features, inputs: tuple[str, ...]
+) -> Mapping[str, Result]:
+    """Test some networks alone, and joined where there are all three."""
+    labels = selection.dataset.labels
+    windows = features.windows_of(selection.test_clips)
+    scores = score_windows(plan, folder, features, windows, len(labels), networks=inputs)
+    clips = [selection.dataset.clips[index] for index in selection.test_clips]
+    truth = np.array([labels.index(clip.label) for clip in clips], np.int64)
+    devices = [clip.device for clip in clips] if any(clip.device for clip in clips) else []
+    owners = features.clip_of_window[windows]
+    if inputs == NETWORK_NAMES:
+        return evaluate_all(scores, owners, truth, labels, devices)
+    return {
+        name: evaluate(fuse_clips(scores[row : row + 1], owners, "average"), truth, labels, devices)
+        for row, name in enumerate(inputs)
+    }
+
+
+def _write_whole(path: Path, content: object) -> None:
+    """Write whole or not at all."""
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    temporary.replace(path)
