@@ -190,7 +190,7 @@ def _files(
         "name": selection.dataset.name,
         "citation": selection.dataset.citation,
         "size": f"{len(selection.train_clips)} clips",
-        "metrics": dict(metrics),
+        "metrics": {name: value for name, value in metrics.items() if not isinstance(value, dict | list)},
     }
     for name, item in exported.items():
         stem = f"soundscene-{name}-{selection.dataset.name}-1"
