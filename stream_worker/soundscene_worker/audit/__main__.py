@@ -10,10 +10,10 @@ import threading
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from soundscene.errors import SettingsError
 from soundscene_worker.audit.auditor import Auditor
-from soundscene_worker.audit.follow import Watch
 from soundscene_worker.audit.geometry import Geometry
 from soundscene_worker.audit.report import print_verdict
 from soundscene_worker.audit.rules import Rules
@@ -27,11 +27,12 @@ from soundscene_worker.command_line import (
     require_rights,
     run_command,
 )
-from soundscene_worker.health import About, Checks, HealthServer
-from soundscene_worker.http_server import Protection
 from soundscene_worker.messages.limits import ChunkLimits
 from soundscene_worker.messages.times import TimeFormatError, parse_time
 from soundscene_worker.secret_files import read_secret
+
+if TYPE_CHECKING:
+    from soundscene_worker.http_server import Protection
 
 __all__ = ["EXIT_LOSS", "main"]
 
@@ -104,6 +105,9 @@ def _print(verdict: Verdict, as_json: bool) -> None:
 
 def _watch(auditor: Auditor, options: argparse.Namespace) -> Verdict:
     """Watch until SIGINT or SIGTERM; the metrics are served all the while."""
+    from soundscene_worker.audit.follow import Watch
+    from soundscene_worker.health import About, Checks, HealthServer
+
     stopping = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopping.set())
@@ -117,6 +121,8 @@ def _watch(auditor: Auditor, options: argparse.Namespace) -> Verdict:
 
 
 def _protection(options: argparse.Namespace) -> Protection:
+    from soundscene_worker.http_server import Protection
+
     file = options.http_password_file
     password = None if file is None else read_secret(file)
     return Protection(options.http_certificate_file, options.http_key_file, options.http_username, password)
