@@ -1,4 +1,4 @@
-"""Frozen graphs run in Essentia's own TensorFlow and give the scores of LiteRT and Keras (`make essentia`)."""
+"""The shipped frozen graphs run in Essentia's own TensorFlow and give the scores of LiteRT (`make essentia`)."""
 
 import os
 import subprocess
@@ -13,9 +13,6 @@ from soundscene.frontend import FrontEnd, patch
 from soundscene.settings import NETWORK_NAMES
 from soundscene.synthesis import SCENE_NAMES, synthesise
 from soundscene_train import graphs
-from soundscene_train.merging import merge
-from soundscene_train.network import NetworkSettings
-from tests.train.helpers import lively_model
 
 ROOT = Path(__file__).resolve().parents[2]
 OTHER_PYTHON = Path(os.environ.get("SOUNDSCENE_ESSENTIA_PYTHON", ROOT / ".venv-essentia" / "bin" / "python"))
@@ -51,7 +48,7 @@ def essentia_scores(graph: Path, description: Path, patches: Array, folder: Path
     """Score patches in a process of its own: two TensorFlow runtimes cannot share one."""
     if not OTHER_PYTHON.is_file():
         unavailable("essentia-tensorflow is in an environment of its own: `make essentia` makes it and runs this test")
-    np.save(folder / "patches.npy", patches)
+    np.save(folder / "patches.npy", patches.astype(np.float32, order="C"))
     command = [str(OTHER_PYTHON), str(PROGRAM), str(graph), str(description)]
     command += [str(folder / "patches.npy"), str(folder / "scores.npy")]
     outcome = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -70,16 +67,3 @@ def test_essentia_scores_the_shipped_graphs_as_litert(
     expected = graphs.run_litert(bundle.networks[name], patches[name], len(bundle.labels))
     assert np.ptp(expected, axis=0).max() > 0.5
     np.testing.assert_allclose(found, expected, atol=1e-5)
-
-
-def test_essentia_scores_as_keras(bundle: Bundle, patches: dict[str, Array], tmp_path: Path) -> None:
-    """A Keras model with uneven statistics, merged, frozen and run in Essentia, scores as itself to 1e-5."""
-    settings = NetworkSettings()
-    model = lively_model(settings, 10, 128, 128)
-    merged = merge(model, settings)
-    graph = tmp_path / "keras.pb"
-    graph.write_bytes(graphs.frozen_graph(merged, 128, 128))
-    description = bundle.directory / "soundscene-mel-esc10-1.json"
-    prepared = patches["mel"] * merged.channel_scale + merged.channel_offset
-    found = essentia_scores(graph, description, prepared, tmp_path)
-    np.testing.assert_allclose(found, np.asarray(model(patches["mel"], training=False)), atol=1e-5)
