@@ -11,9 +11,10 @@ BIN := .venv/bin
 READY := .venv/.ready
 SECONDS ?= 60
 MINUTES ?= 30
+CASES ?= 20000
 PYTEST_ARGS ?=
 
-.PHONY: help setup test lint format demo bench soak faults essentia dashboard clean
+.PHONY: help setup test lint format demo bench soak faults fuzz essentia dashboard clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -53,6 +54,10 @@ soak: $(READY)  ## a worker under load for MINUTES (30): memory, threads, files,
 
 faults: $(READY)  ## do to a real broker and its workers what can go wrong; writes docs/faults.md, 13 minutes
 	@SOUNDSCENE_REQUIRE_SERVICES=1 SOUNDSCENE_FAULTS_PAGE=docs/faults.md $(BIN)/pytest tests/faults $(PYTEST_ARGS)
+
+fuzz: $(READY)  ## CASES (20000) of hostile records and of misbehaving streams for each property
+	@CASES=$(CASES) $(BIN)/pytest --timeout 3600 tests/stream_worker/messages/test_chunk_fuzz.py \
+		tests/stream_worker/streams/test_seen_samples.py $(PYTEST_ARGS)
 
 ESSENTIA := .venv-essentia/.ready
 

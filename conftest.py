@@ -7,5 +7,8 @@ from hypothesis import settings
 pytest_plugins = ["scripts.pytest_services"]
 
 # No deadline: a busy machine is no fault. The same examples each time in CI, new ones at every desk.
-settings.register_profile("house", deadline=None, derandomize=bool(os.environ.get("CI")))
+# `make fuzz` sets CASES.
+settings.register_profile(
+    "house", deadline=None, derandomize=bool(os.environ.get("CI")), max_examples=int(os.environ.get("CASES", "100"))
+)
 settings.load_profile("house")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -22,7 +21,6 @@ from soundscene_worker.streams.policy import StreamPolicy
 from soundscene_worker.streams.session import SessionTrack
 from tests.stream_worker.streams.seen_samples import Published, SeenSamples
 
-CASES = int(os.environ.get("CASES", "300"))
 FRONT_END = FrontEndSettings(
     sample_rate_hz=1_000,
     window_size_samples=8,
@@ -112,7 +110,7 @@ def compare(log: list[Sent]) -> None:
         assert published == expected
 
 
-@settings(max_examples=CASES, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(logs())
 def test_the_windows_are_those_whose_samples_were_all_seen(log: list[Sent]) -> None:
     """Record by record the worker publishes what a dictionary of seen samples says, and never raises."""
