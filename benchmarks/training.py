@@ -152,7 +152,6 @@ def main() -> None:
     """Measure, print, and write the section."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--write", action="store_true", help="write the section of benchmarks/RESULTS.md")
     parser.add_argument("--serve", choices=VARIANTS, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.serve:
@@ -160,8 +159,7 @@ def main() -> None:
         return
     body = table(measure(arguments.rounds))
     print(body)
-    if arguments.write:
-        write_section("Training", body)
+    write_section("Training", body)
 
 
 if __name__ == "__main__":
