@@ -2,11 +2,12 @@
 
 Hundreds of sensors, more than one core carries, push their sound for some time, then the worker catches up, again and
 again, on a real Kafka. Memory, threads, open files, lag and backlog are sampled all the while; at the end the auditor
-reads both topics. Kafka keeps a part of the log only, as long as a long run needs.
+reads both topics. Kafka keeps all of the sound until then: about 1.6 GB per minute.
 """
 
 import argparse
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -29,6 +30,7 @@ SAMPLE_SECONDS = 2.0
 WAVE_SECONDS = 60  # of sound from each sensor, then the worker catches up
 SETTLED_SHARE = 0.3  # of the run, before memory is expected to stay
 LARGEST_GROWTH = 0.05  # of memory, from there to the end
+DISK_BYTES_PER_MINUTE = 2e9  # what one core takes in, 300 times 88.2 kB per second, and some more
 LAG, BACKLOG = "soundscene_consumer_lag_records", "soundscene_consumer_backlog_seconds"
 HELD = "soundscene_buffered_bytes"
 
@@ -118,9 +120,10 @@ def waves(bootstrap: str, topics: Topics, worker: WorkerProcess, devices: int, m
                 yield look(worker, began)
         finally:
             publisher.kill()
-        while (sample := look(worker, began)).lag_records or not sample.at_seconds:
+        while (sample := look(worker, began)).lag_records:
             yield sample
             time.sleep(SAMPLE_SECONDS)
+        yield sample
         wave += 1
         print(f"wave {wave}: {sample.at_seconds:.0f} s, {sample.resident_bytes / 1e6:.0f} MB", flush=True)
 
@@ -214,6 +217,15 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=30.0, help="how long (default 30)")
     parser.add_argument("--devices", type=int, default=300, help="sensors (default 300)")
     arguments = parser.parse_args()
+    needed_bytes, free_bytes = DISK_BYTES_PER_MINUTE * arguments.minutes, shutil.disk_usage(tempfile.gettempdir()).free
+    if free_bytes < needed_bytes:
+        print(
+            f"The broker's log needs {needed_bytes / 1e9:.0f} GB for {arguments.minutes:g} minutes, but "
+            f"{tempfile.gettempdir()} has {free_bytes / 1e9:.0f} GB free. Give fewer --minutes, or name a larger disk "
+            f"with TMPDIR.",
+            file=sys.stderr,
+        )
+        return 1
     with tempfile.TemporaryDirectory() as folder:
         run = soak(arguments.devices, arguments.minutes, Path(folder))
     text = report(run, arguments.minutes)
