@@ -24,7 +24,7 @@ from soundscene_worker.broker.memory import MemoryCluster
 from soundscene_worker.broker.protocol import Cluster
 from soundscene_worker.logs import EventLog
 from soundscene_worker.service import WorkerService
-from soundscene_worker.settings import read_settings
+from soundscene_worker.settings_sources import read_settings
 
 
 class Stage(Protocol):

@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None, environment: Mapping[str, str] 
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # one process per core: compute threads only get in each other's way
     try:
         from soundscene_worker.logs import EventLog, set_up_logging
-        from soundscene_worker.settings import read_settings
+        from soundscene_worker.settings_sources import read_settings
     except ModuleNotFoundError as error:
         print(f"soundscene-worker: {error.name} is not installed: pip install 'soundscene[worker]'", file=sys.stderr)
         return EXIT_SETTINGS

@@ -14,7 +14,8 @@ from soundscene_worker.broker.protocol import Cluster
 from soundscene_worker.broker.rights import of_replay
 from soundscene_worker.command_line import require_rights, run_command
 from soundscene_worker.messages.times import TimeFormatError, parse_time
-from soundscene_worker.settings import WorkerSettings, make_parser, settings_from
+from soundscene_worker.settings import WorkerSettings
+from soundscene_worker.settings_sources import make_parser, settings_from
 
 if TYPE_CHECKING:
     from soundscene_worker.broker.protocol import TopicPartition
