@@ -147,9 +147,15 @@ def _robustness(found: Mapping[str, Any]) -> str:
 def _cost(cost: Mapping[str, Any] | None) -> str:
     if not cost:
         return ""
-    return "<h2>Cost</h2>" + _table(
-        ("measure", "value"), ((key.replace("_", " "), value) for key, value in cost.items())
-    )
+    return "<h2>Cost</h2>" + _table(("measure", "value"), ((key.replace("_", " "), _plain(cost[key])) for key in cost))
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {_plain(item)}" for key, item in value.items())
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
