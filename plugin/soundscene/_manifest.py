@@ -17,6 +17,10 @@ __all__ = ["FILE_NAME", "FORMAT_VERSION", "canonical", "decode", "encode", "pars
 FILE_NAME: Final = "manifest.json"
 FORMAT_VERSION: Final = 2
 
+_TOLD: Final = frozenset({"description", "provenance", "metrics", "self_test"})
+"""What is said of a bundle, or measured with it, such as the processor time of a window: another export of the same
+networks, on another day or machine, is the same bundle."""
+
 _KEYS: Final = frozenset(
     {
         "format_version",
@@ -65,8 +69,9 @@ def encode(manifest: Mapping[str, Any]) -> bytes:
 
 
 def canonical(manifest: Mapping[str, Any]) -> bytes:
-    """Return the JSON that is hashed: the same for any order of keys and any white space."""
-    return json.dumps(manifest, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+    """Return the JSON that is hashed: whatever can change a verdict, the same for any order of keys and white space."""
+    decisive = {key: value for key, value in manifest.items() if key not in _TOLD}
+    return json.dumps(decisive, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
 
 
 def validate(manifest: Mapping[str, Any]) -> None:
@@ -87,7 +92,7 @@ def validate(manifest: Mapping[str, Any]) -> None:
         unknown, missing = sorted(set(manifest) - _KEYS), sorted(_KEYS - set(manifest))
         raise BundleError(f"manifest keys do not fit: unknown {unknown}, missing {missing}; export the bundle again")
     try:
-        canonical(manifest)
+        encode(manifest)
     except (TypeError, ValueError) as error:
         raise BundleError(f"manifest values must be finite JSON: {error}") from error
     _require_name("name", manifest["name"])

@@ -50,7 +50,8 @@ class Bundle:
     description : str
         What it knows, in words.
     hash : str
-        SHA-256 of the manifest, which holds the SHA-256 of every file: two bundles with the same hash are the same.
+        SHA-256 of what can change a verdict: name, version, labels, settings, and the SHA-256 of every file. Two
+        bundles with the same hash give the same verdicts; what is said of them or measured with them may differ.
     labels : tuple of str
         In the order of the networks' outputs.
     front_end : FrontEndSettings

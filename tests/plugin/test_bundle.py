@@ -48,6 +48,15 @@ def test_the_hash_ignores_white_space_and_key_order(tiny_bundle: Bundle, copy: P
     assert load_bundle(copy).hash == tiny_bundle.hash
 
 
+def test_the_hash_ignores_what_is_said_of_a_bundle(tiny_bundle: Bundle, copy: Path) -> None:
+    """The same networks exported again, with another measured cost and text, keep the ids of their predictions."""
+    _edit_manifest(
+        copy,
+        lambda m: m.update(description="again", provenance={"cost": 1.5}, metrics={"accuracy": 0.5}),
+    )
+    assert load_bundle(copy).hash == tiny_bundle.hash
+
+
 @pytest.mark.parametrize(
     "edit",
     [
