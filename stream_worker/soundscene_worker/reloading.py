@@ -101,11 +101,11 @@ class BundleWatch:
 
     def _try(self) -> None:
         try:
-            bundle = load_bundle(self._folder)
-            if bundle.hash == self._hash:
+            classifier = open_classifier(load_bundle(self._folder))  # tried even if the same: a restart would try it
+            if classifier.bundle.hash == self._hash:
                 return
-            self._ready.put(open_classifier(bundle))
-            self._hash = bundle.hash
+            self._ready.put(classifier)
+            self._hash = classifier.bundle.hash
         except (BundleError, OSError) as error:
             self._metrics.bundle_refused()
             self._log.event("bundle_refused", error=str(error), in_use=self._hash)
