@@ -15,21 +15,24 @@ _EPSILON: Final = 1e-7
 
 
 class Adam:
-    """Adam (Kingma and Ba, 2015) with Keras's defaults, and the penalty of the paper's loss.
+    """Adam (Kingma and Ba, 2015) with Keras's defaults, and weight decay as the paper's penalty or decoupled.
 
     Parameters
     ----------
     variables : sequence of variables
         What is trained.
     weight_decay : float >= 0
-        lambda of the penalty lambda / 2 * ||theta||^2, which is part of the loss and not decoupled from it.
+        lambda of the penalty lambda / 2 * ||theta||^2, which is part of the loss; or, decoupled, of the shrinking.
+    decoupled : bool
+        Each step shrinks the weights by rate * weight_decay instead (AdamW, Loshchilov and Hutter, 2019).
     """
 
-    def __init__(self, variables: Sequence[Any], weight_decay: float = 0.0) -> None:
+    def __init__(self, variables: Sequence[Any], weight_decay: float = 0.0, decoupled: bool = False) -> None:
         import tensorflow as tf
 
         self._variables = list(variables)
-        self._weight_decay = weight_decay
+        self._penalty_decay = 0.0 if decoupled else weight_decay
+        self._shrinking = weight_decay if decoupled else 0.0
         self._sizes = [int(np.prod(variable.shape)) for variable in self._variables]
         zeros = tf.zeros(sum(self._sizes))
         self._steps, self._mean, self._square = tf.Variable(0.0), tf.Variable(zeros), tf.Variable(zeros)
@@ -52,17 +55,17 @@ class Adam:
         Returns
         -------
         tf.Tensor
-            The penalty before the step.
+            The penalty before the step; 0 where the decay is decoupled.
         """
         import tensorflow as tf
 
         weights = tf.concat([tf.reshape(variable, (-1,)) for variable in self._variables], 0)
-        gradient = tf.concat([tf.reshape(part, (-1,)) for part in gradients], 0) + self._weight_decay * weights
+        gradient = tf.concat([tf.reshape(part, (-1,)) for part in gradients], 0) + self._penalty_decay * weights
         steps = self._steps.assign_add(1.0)
         mean = self._mean.assign(_MEAN_DECAY * self._mean + (1.0 - _MEAN_DECAY) * gradient)
         square = self._square.assign(_SQUARE_DECAY * self._square + (1.0 - _SQUARE_DECAY) * tf.square(gradient))
         corrected = rate * tf.sqrt(1.0 - _SQUARE_DECAY**steps) / (1.0 - _MEAN_DECAY**steps)
-        change = corrected * mean / (tf.sqrt(square) + _EPSILON)
+        change = corrected * mean / (tf.sqrt(square) + _EPSILON) + rate * self._shrinking * weights
         for variable, part in zip(self._variables, tf.split(change, self._sizes), strict=True):
             variable.assign_sub(tf.reshape(part, variable.shape))
-        return self._weight_decay * tf.nn.l2_loss(weights)
+        return self._penalty_decay * tf.nn.l2_loss(weights)

@@ -37,6 +37,8 @@ class FitSettings:
         Share of all steps that the warm-up takes.
     weight_decay : float >= 0
         lambda of the paper's loss term lambda / 2 * ||theta||^2 over all trained variables.
+    decoupled_decay : bool
+        Shrink the variables by learning rate * weight_decay at each step instead (AdamW); the loss has no such term.
     average_last_share : float in [0, 1)
         Average the weights of this last share of the epochs and measure the batch norms' statistics anew; 0 keeps the
         last weights as they are.
@@ -53,6 +55,7 @@ class FitSettings:
     schedule: str = "constant"
     warm_up_share: float = 0.0
     weight_decay: float = 1e-4
+    decoupled_decay: bool = False
     average_last_share: float = 0.0
 
     def __post_init__(self) -> None:

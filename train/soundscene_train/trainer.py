@@ -73,7 +73,7 @@ class Trainer:
         bands = recipe.front_end.band_count
         self.model = build_network(recipe.network, targets.shape[1], bands, recipe.front_end.patch_frames)
         self.network = FastNetwork(self.model, recipe.network, self._batch_size)
-        self._optimizer = Adam(self.model.trainable_variables, recipe.fit.weight_decay)
+        self._optimizer = Adam(self.model.trainable_variables, recipe.fit.weight_decay, recipe.fit.decoupled_decay)
         self._average: list[Array] = []
         self._averaged_epochs = 0
         self._step = self._tf.function(self._train_step, autograph=False)
