@@ -13,6 +13,9 @@ from tests.train.helpers import lively_model
 SETTINGS = [
     pytest.param(NetworkSettings((8, 8, 12, 8, 8, 8), dropout=0.0), id="decomposed"),
     pytest.param(NetworkSettings((4, 6, 4, 4, 6, 4), decomposed=False, pool_after=(1, 3), dropout=0.0), id="plain"),
+    pytest.param(
+        NetworkSettings((8, 8, 12, 8, 8, 8), pool_after=(1, 2, 4), head="mean+max", dropout=0.0), id="mean+max"
+    ),
 ]
 
 

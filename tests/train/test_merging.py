@@ -12,6 +12,7 @@ from tests.train.helpers import lively_model
 SETTINGS = [
     pytest.param(NetworkSettings((8, 8, 12, 8, 8, 8)), id="decomposed"),
     pytest.param(NetworkSettings((4, 6, 4, 4, 6, 4), decomposed=False, pool_after=(1, 3)), id="plain"),
+    pytest.param(NetworkSettings((8, 8, 12, 8, 8, 8), pool_after=(1, 2, 4), head="mean+max"), id="mean+max"),
 ]
 
 
@@ -40,6 +41,25 @@ def test_merged_equals_trained(settings: NetworkSettings, served: bool) -> None:
     else:
         found = np.asarray(build_graph(merged, start_tensorflow().constant(prepared)))
     np.testing.assert_allclose(found, trained, atol=1e-5)
+
+
+def test_a_maximum_keeps_the_sign_of_its_scale() -> None:
+    """Where the last norm turns a channel round, its maximum is the turned minimum in the merged network, too."""
+    settings = NetworkSettings((8, 8, 12, 8, 8, 8), head="mean+max")
+    model = lively_model(settings)
+    gamma = model.get_layer("block6_norm_out").gamma
+    gamma.assign(gamma.numpy() * np.asarray([1, -1] * 4, np.float32))
+    merged = merge(model, settings)
+    patches = bordered_patches()
+    prepared = patches * merged.channel_scale + merged.channel_offset
+    served = graphs.run_litert(graphs.litert_model(merged, 32, 24), prepared, 5)
+    trained = np.asarray(model(patches, training=False))
+    assert merged.peak_signs is not None
+    assert np.ptp(trained, axis=0).max() > 0.01
+    np.testing.assert_allclose(served, trained, atol=1e-5)
+    np.testing.assert_allclose(
+        graphs.run_frozen_graph(graphs.frozen_graph(merged, 32, 24), prepared), trained, atol=1e-5
+    )
 
 
 def test_folding_offsets_into_biases_would_be_wrong_at_the_border() -> None:

@@ -69,6 +69,7 @@ def test_model_as_drawn_has_table_ones_layers() -> None:
         {"widths": (0, 32, 32, 32, 64, 64)},
         {"pool_after": (6,)},
         {"dropout": 1.0},
+        {"head": "max"},
     ],
 )
 def test_impossible_networks_are_refused(fields: dict[str, object]) -> None:

@@ -95,7 +95,7 @@ class FastNetwork:
             if block.row.pooled:
                 x = tf.nn.avg_pool2d(x, 2, 2, "VALID")
             if number == len(self._blocks) - 1:
-                x = tf.reduce_mean(x, (1, 2))
+                x = _pool_all(x, self.settings.head)
             if offsets is not None and self.settings.dropout > 0.0:
                 x = x * _stretch(self._dropout_table, offsets[number], x)
         return tf.matmul(x, self._dense.kernel) + self._dense.bias, statistics
@@ -157,6 +157,16 @@ def _convolve(x: Any, block: _Block) -> Any:
     neighbours, _ = tf.split(x, (quarter, block.row.inputs - quarter), axis=-1)
     together = [tf.nn.conv2d(neighbours, near.kernel, 1, "SAME"), tf.nn.conv2d(x, kernel, 1, "SAME")]
     return tf.nn.bias_add(tf.concat(together, axis=-1), bias)
+
+
+def _pool_all(x: Any, head: str) -> Any:
+    """Pool bands and frames away as the settings say."""
+    import tensorflow as tf
+
+    if head == "mean":
+        return tf.reduce_mean(x, (1, 2))
+    over_time = tf.reduce_mean(x, 1)
+    return tf.reduce_mean(over_time, 1) + tf.reduce_max(over_time, 1)
 
 
 def _dropout_table(model: Any, settings: NetworkSettings, batch_size: int) -> Any:

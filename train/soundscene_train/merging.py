@@ -3,7 +3,8 @@
 In inference a batch norm is an affine map per channel. Average pooling commutes with it and dropout is nothing, so the
 norm that ends a block and the norm that begins the next are one affine map. It stays in front of the convolution: with
 zero padding, folding its offset into the convolution's bias would be wrong along the border. The first norm belongs to
-the front end's standardisation, the last one goes into the dense layer.
+the front end's standardisation, the last one goes into the dense layer. A maximum over time commutes with a positive
+scale only, so the head that takes one keeps the signs of the last norm's scales.
 """
 
 from __future__ import annotations
@@ -58,6 +59,8 @@ class MergedNetwork:
     dense_kernel, dense_bias : np.ndarray [shape=(channels, labels) and (labels,)]
     channel_scale, channel_offset : np.ndarray [shape=(3,)]
         What the first batch norm does; it belongs to the standardisation of the input.
+    peak_signs : np.ndarray [shape=(channels,)] or None
+        Signs, 1 or -1, of the channels whose maximum over time joins the mean; None for the mean alone.
     """
 
     blocks: tuple[MergedBlock, ...]
@@ -65,10 +68,11 @@ class MergedNetwork:
     dense_bias: Array
     channel_scale: Array
     channel_offset: Array
+    peak_signs: Array | None = None
 
     @property
     def parameter_count(self) -> int:
-        """Numbers stored, those of the standardisation left out."""
+        """Numbers stored; those of the standardisation and the signs, a bit each, left out."""
         return sum(block.parameter_count for block in self.blocks) + self.dense_kernel.size + self.dense_bias.size
 
 
@@ -103,12 +107,17 @@ def merge(model: Any, settings: NetworkSettings) -> MergedNetwork:
         scale, offset = _affine_of(model.get_layer(f"block{number}_norm_out"))
     dense = model.get_layer("scores")
     kernel, bias = np.asarray(dense.kernel, np.float64), np.asarray(dense.bias, np.float64)
+    peak_signs = None
+    if settings.head == "mean+max":  # mean and maximum each bring the offset along
+        peak_signs, offset = np.where(scale < 0.0, -1.0, 1.0).astype(np.float32), 2.0 * offset
+        scale = np.abs(scale)
     return MergedNetwork(
         tuple(blocks),
         (scale[:, None] * kernel).astype(np.float32),
         (bias + offset @ kernel).astype(np.float32),
         channel_scale.astype(np.float32),
         channel_offset.astype(np.float32),
+        peak_signs,
     )
 
 
@@ -138,10 +147,16 @@ def build_graph(network: MergedNetwork, patches: Any) -> Any:
 
 
 def scored(x: Any, network: MergedNetwork) -> Any:
-    """Average over bands and frames, and return the scores of that."""
+    """Pool bands and frames away, and return the scores of that."""
     import tensorflow as tf
 
-    x = tf.reduce_mean(x, (1, 2))
+    if network.peak_signs is None:
+        x = tf.reduce_mean(x, (1, 2))
+    else:
+        over_time = tf.reduce_mean(x, 1)
+        if np.any(network.peak_signs < 0.0):
+            over_time = over_time * network.peak_signs
+        x = tf.reduce_mean(over_time, 1) + tf.reduce_max(over_time, 1)
     return tf.nn.softmax(tf.matmul(x, network.dense_kernel) + network.dense_bias, name="Softmax")
 
 

@@ -30,6 +30,7 @@ __all__ = [
 
 CNN7_WIDTHS: Final = (32, 32, 64, 64, 128, 128)
 CHANNEL_RESTRICTED_WIDTHS: Final = (16, 32, 32, 32, 64, 64)
+HEADS: Final = ("mean", "mean+max")
 INPUT_CHANNELS: Final = 3
 BATCH_NORM_EPSILON: Final = 1e-3
 
@@ -48,6 +49,8 @@ class NetworkSettings:
         Convolutions followed by 2x2 average pooling.
     dropout : float in [0, 1)
         Share of activations dropped after each block.
+    head : {"mean", "mean+max"}
+        Global average pooling as drawn; or the average over bands, of which mean and maximum over time are added.
 
     Raises
     ------
@@ -59,6 +62,7 @@ class NetworkSettings:
     decomposed: bool = True
     pool_after: tuple[int, ...] = (2, 4, 5)
     dropout: float = 0.1
+    head: str = "mean"
 
     def __post_init__(self) -> None:
         """Check every range."""
@@ -70,6 +74,8 @@ class NetworkSettings:
             raise SettingsError(f"pool_after must name convolutions 1 to 5, got {self.pool_after}")
         if not 0.0 <= self.dropout < 1.0:
             raise SettingsError(f"dropout must lie in [0, 1), got {self.dropout}")
+        if self.head not in HEADS:
+            raise SettingsError(f"head must be one of {', '.join(HEADS)}, got {self.head!r}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,10 +155,20 @@ def build_network(settings: NetworkSettings, label_count: int, bands: int = 128,
         if row.pooled:
             x = layers.AveragePooling2D(2, name=f"block{number}_pool")(x)
         if number == 6:
-            x = layers.GlobalAveragePooling2D(name="global_pool")(x)
+            x = _head(x, settings.head)
         x = layers.Dropout(settings.dropout, name=f"block{number}_dropout")(x)
     scores = layers.Dense(label_count, activation="softmax", name="scores")(x)
     return keras.Model(patch, scores, name="cnn7")
+
+
+def _head(x: Any, head: str) -> Any:
+    """Pool bands and frames away."""
+    import keras
+
+    if head == "mean":
+        return keras.layers.GlobalAveragePooling2D(name="global_pool")(x)
+    over_time = keras.ops.mean(x, axis=1)  # (batch, frames, channels)
+    return keras.ops.mean(over_time, axis=1) + keras.ops.max(over_time, axis=1)
 
 
 def _convolution(x: Any, row: Row, name: str) -> Any:
