@@ -7,6 +7,7 @@ import pytest
 
 from soundscene.errors import SettingsError
 from soundscene.settings import FrontEndSettings
+from soundscene_train.network import merged_parameter_count
 from soundscene_train.recipe import (
     AugmentationSettings,
     FitSettings,
@@ -86,6 +87,15 @@ def test_a_bad_file_is_named(tmp_path: Path) -> None:
     broken.write_text("epochs = [")
     with pytest.raises(SettingsError, match=r"broken.toml: not valid TOML"):
         load_recipe(str(broken))
+
+
+def test_strong_fits_the_limit_at_a_byte_a_parameter_only() -> None:
+    """Three strong networks keep to 128,000 bytes with 8-bit weights, and miss both limits with float32."""
+    strong = load_recipe(str(EXPERIMENTS / "strong.toml"))
+    parameters = 3 * merged_parameter_count(strong.network, 10)
+    assert parameters == 110_910
+    assert parameters <= 128_000
+    assert 4 * parameters > 131_072
 
 
 def test_the_papers_table_is_three_experiments() -> None:
