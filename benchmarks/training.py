@@ -52,13 +52,13 @@ def keras_fit_tuned() -> Epoch:
 
 def fast_step() -> Epoch:
     """What `soundscene-train fit` runs, augmentation included."""
+    from soundscene_train.fast_trainer import FastTrainer
     from soundscene_train.recipe import load_recipe
-    from soundscene_train.trainer import Trainer
 
     recipe = load_recipe("demo").with_fit(epochs=1000, batch_size=BATCH_SIZE)
     generator = np.random.default_rng(0)
     spectra = generator.standard_normal((CLIPS, recipe.front_end.window_frames, 128)).astype(np.float32)
-    trainer = Trainer("mel", recipe, spectra, make_targets())
+    trainer = FastTrainer("mel", recipe, spectra, make_targets())
     return trainer.train_epoch
 
 

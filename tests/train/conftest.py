@@ -31,8 +31,7 @@ TINY_FRONT_END = FrontEndSettings(
 TINY_NETWORK = NetworkSettings(widths=(4, 8, 8, 8, 8, 8))
 
 
-@pytest.fixture
-def tiny_recipe() -> Recipe:
+def make_tiny_recipe() -> Recipe:
     return Recipe(
         name="tiny",
         front_end=TINY_FRONT_END,
@@ -40,6 +39,11 @@ def tiny_recipe() -> Recipe:
         fit=FitSettings(epochs=2, batch_size=8, learning_rate=3e-3),
         augmentation=AugmentationSettings(frequency_mask_bands=4, time_mask_frames=4),
     )
+
+
+@pytest.fixture
+def tiny_recipe() -> Recipe:
+    return make_tiny_recipe()
 
 
 @pytest.fixture(scope="session")

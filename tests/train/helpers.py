@@ -8,6 +8,7 @@ import numpy as np
 
 from soundscene_train.network import NetworkSettings, build_network
 from soundscene_train.runtime import start_tensorflow
+from tests.train.conftest import TINY_FRONT_END
 
 
 def lively_model(settings: NetworkSettings, labels: int = 5, bands: int = 32, frames: int = 24) -> Any:
@@ -29,3 +30,13 @@ def lively_model(settings: NetworkSettings, labels: int = 5, bands: int = 32, fr
         else:
             variable.assign(generator.normal(0.0, 0.15, shape))
     return model
+
+
+def make_three_kinds(count: int = 24) -> tuple[Any, Any]:
+    """Three classes, each with energy in bands of its own."""
+    generator = np.random.default_rng(0)
+    classes = np.arange(count) % 3
+    spectra = generator.standard_normal((count, TINY_FRONT_END.window_frames, 32)).astype(np.float32)
+    for index, kind in enumerate(classes):
+        spectra[index, :, 10 * kind : 10 * kind + 6] += 2.0
+    return spectra, np.eye(3, dtype=np.float32)[classes]

@@ -9,19 +9,11 @@ import numpy as np
 import pytest
 
 from soundscene_train.errors import TrainingError
+from soundscene_train.fast_trainer import FastTrainer
 from soundscene_train.recipe import FitSettings, Recipe
-from soundscene_train.trainer import Trainer, learning_rate_at
+from soundscene_train.schedule import learning_rate_at
 from tests.train.conftest import TINY_FRONT_END
-
-
-def make_data(count: int = 24) -> tuple[Any, Any]:
-    """Three classes, each with energy in bands of its own."""
-    generator = np.random.default_rng(0)
-    classes = np.arange(count) % 3
-    spectra = generator.standard_normal((count, TINY_FRONT_END.window_frames, 32)).astype(np.float32)
-    for index, kind in enumerate(classes):
-        spectra[index, :, 10 * kind : 10 * kind + 6] += 2.0
-    return spectra, np.eye(3, dtype=np.float32)[classes]
+from tests.train.helpers import make_three_kinds
 
 
 def make_recipe(tiny: Recipe, **fit: Any) -> Recipe:
@@ -32,14 +24,14 @@ def make_recipe(tiny: Recipe, **fit: Any) -> Recipe:
 def test_an_interrupted_run_ends_with_the_same_weights(tiny_recipe: Recipe, tmp_path: Path, average: float) -> None:
     """Four epochs at a stretch and two, a new process's worth of objects, and two more are equal to the last bit."""
     recipe = make_recipe(tiny_recipe, epochs=4, schedule="cosine", warm_up_share=0.2, average_last_share=average)
-    straight = Trainer("cqt", recipe, *make_data())
+    straight = FastTrainer("cqt", recipe, *make_three_kinds())
     losses = [straight.train_epoch() for _ in range(4)]
 
-    first = Trainer("cqt", recipe, *make_data())
+    first = FastTrainer("cqt", recipe, *make_three_kinds())
     for _ in range(3):
         first.train_epoch()
     first.save(tmp_path / "checkpoint.npz")
-    second = Trainer("cqt", recipe, *make_data())
+    second = FastTrainer("cqt", recipe, *make_three_kinds())
     second.restore(tmp_path / "checkpoint.npz")
     assert second.epochs_done == 3
     assert not second.is_done
@@ -54,7 +46,7 @@ def test_an_interrupted_run_ends_with_the_same_weights(tiny_recipe: Recipe, tmp_
 def test_networks_and_seeds_differ(tiny_recipe: Recipe) -> None:
     """The first loss depends on the seed and on the network's name: no two start alike."""
     losses = {
-        Trainer(network, dataclasses.replace(tiny_recipe, seed=seed), *make_data()).train_epoch()
+        FastTrainer(network, dataclasses.replace(tiny_recipe, seed=seed), *make_three_kinds()).train_epoch()
         for network, seed in (("mel", 0), ("mel", 1), ("gammatone", 0))
     }
     assert len(losses) == 3
@@ -63,8 +55,8 @@ def test_networks_and_seeds_differ(tiny_recipe: Recipe) -> None:
 def test_it_learns(tiny_recipe: Recipe) -> None:
     """Separable classes are learnt: the running statistics, too, since inference is what is checked."""
     recipe = make_recipe(tiny_recipe, epochs=12, learning_rate=1e-2, weight_decay=0.0)
-    spectra, targets = make_data(48)
-    trainer = Trainer("mel", recipe, spectra, targets)
+    spectra, targets = make_three_kinds(48)
+    trainer = FastTrainer("mel", recipe, spectra, targets)
     losses = [trainer.train_epoch() for _ in range(12)]
     assert losses[-1] < 0.6 * losses[0]
     from soundscene.frontend import with_deltas
@@ -76,12 +68,12 @@ def test_it_learns(tiny_recipe: Recipe) -> None:
 def test_averaged_weights_are_the_mean_of_the_last_epochs(tiny_recipe: Recipe) -> None:
     """With half of four epochs averaged, the final weights are the mean of the third's and the fourth's."""
     recipe = make_recipe(tiny_recipe, epochs=4, average_last_share=0.5)
-    trainer = Trainer("mel", recipe, *make_data())
+    trainer = FastTrainer("mel", recipe, *make_three_kinds())
     kept = []
     for _ in range(3):
         trainer.train_epoch()
         kept.append([variable.numpy() for variable in trainer.model.trainable_variables])
-    plain = Trainer("mel", make_recipe(tiny_recipe, epochs=4), *make_data())
+    plain = FastTrainer("mel", make_recipe(tiny_recipe, epochs=4), *make_three_kinds())
     for _ in range(4):
         plain.train_epoch()
     trainer.train_epoch()
@@ -93,15 +85,15 @@ def test_averaged_weights_are_the_mean_of_the_last_epochs(tiny_recipe: Recipe) -
 
 def test_a_diverged_run_says_so(tiny_recipe: Recipe) -> None:
     """A loss that is no number ends training with advice."""
-    spectra, targets = make_data()
-    trainer = Trainer("mel", tiny_recipe, spectra * np.float32(np.nan), targets)
+    spectra, targets = make_three_kinds()
+    trainer = FastTrainer("mel", tiny_recipe, spectra * np.float32(np.nan), targets)
     with pytest.raises(TrainingError, match="lower learning_rate"):
         trainer.train_epoch()
 
 
 def test_a_foreign_checkpoint_is_refused(tiny_recipe: Recipe, tmp_path: Path) -> None:
     """A damaged file and one of another network are named, not loaded."""
-    trainer = Trainer("mel", tiny_recipe, *make_data())
+    trainer = FastTrainer("mel", tiny_recipe, *make_three_kinds())
     damaged = tmp_path / "damaged.npz"
     damaged.write_bytes(b"nothing")
     with pytest.raises(TrainingError, match=r"damaged.npz: not a checkpoint"):

@@ -13,7 +13,7 @@ from soundscene_train.datasets import DATASET_NAMES, CitySettings
 from soundscene_train.errors import DatasetError
 from soundscene_train.export import ExportNames
 from soundscene_train.plan import Plan
-from soundscene_train.recipe import FitSettings, load_recipe, packaged_recipes
+from soundscene_train.recipe import DEVICES, ENGINES, FitSettings, load_recipe, packaged_recipes
 
 __all__ = ["assessment_from", "export_names", "make_parser", "plan_from", "reproduction_from"]
 
@@ -80,6 +80,10 @@ def plan_from(arguments: argparse.Namespace, command: str) -> tuple[Plan, Path]:
         recipe = dataclasses.replace(recipe, seed=arguments.seed)
     if arguments.epochs is not None:
         recipe = recipe.with_fit(epochs=arguments.epochs)
+    if arguments.devices is not None:
+        recipe = recipe.with_fit(engine=arguments.engine or recipe.fit.engine, devices=arguments.devices)
+    elif arguments.engine is not None:
+        recipe = recipe.with_fit(engine=arguments.engine, devices="one")
     if arguments.data_dir is None and arguments.dataset != "synthetic":
         raise DatasetError(f"{arguments.dataset} needs --data-dir, the folder it lies in")
     default_data = Path("data") / ("synthetic-city-quick" if arguments.quick else "synthetic-city")
@@ -112,6 +116,14 @@ def _add_plan_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--quick", action="store_true", help="recipe `quick`, and a small synthetic city")
     parser.add_argument("--seed", type=_natural, help="instead of the recipe's")
     parser.add_argument("--epochs", type=_positive, help="instead of the recipe's")
+    parser.add_argument(
+        "--engine",
+        choices=ENGINES,
+        help="fast: one core; keras: what KERAS_BACKEND and its devices offer (the recipe's)",
+    )
+    parser.add_argument(
+        "--devices", choices=DEVICES, help="all: Keras shares each batch among the machine's devices (the recipe's)"
+    )
     parser.add_argument("--train-parts", nargs="+", metavar="PART", help="folds or splits to train on")
     parser.add_argument("--test-parts", nargs="+", metavar="PART", help="folds or splits to test on (the rest)")
 

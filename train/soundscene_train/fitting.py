@@ -14,7 +14,10 @@ from numpy.typing import NDArray
 
 from soundscene.settings import NETWORK_NAMES
 from soundscene_train.datasets import Selection
+from soundscene_train.errors import TrainingError
+from soundscene_train.fast_trainer import FastTrainer
 from soundscene_train.features import Features, level_proof_spectra, measure_standardisation
+from soundscene_train.keras_trainer import KerasTrainer
 from soundscene_train.plan import Plan
 from soundscene_train.trainer import Trainer
 
@@ -54,6 +57,8 @@ def fit_networks(
     TrainingError
         Training cannot go on.
     """
+    if jobs > 1 and plan.recipe.fit.devices != "one":
+        raise TrainingError("several jobs would each take all devices; leave out --jobs or --devices")
     if jobs == 1:
         for network in networks:
             fit_network(plan, folder, network, report)
@@ -99,7 +104,8 @@ def _make_trainer(plan: Plan, selection: Selection, features: Features, network:
     standardisation = measure_standardisation(features.spectra[network], windows, front_end)
     (home / "standardisation.json").write_text(json.dumps(standardisation.to_dict()) + "\n", encoding="utf-8")
     spectra = level_proof_spectra(features.spectra[network], windows, front_end, standardisation)
-    return Trainer(network, plan.recipe, spectra, one_hot_targets(selection, features, windows))
+    engine = KerasTrainer if plan.recipe.fit.engine == "keras" else FastTrainer
+    return engine(network, plan.recipe, spectra, one_hot_targets(selection, features, windows))
 
 
 def _rewrite_history(path: Path, losses: Sequence[float]) -> None:

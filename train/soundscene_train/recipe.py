@@ -16,9 +16,20 @@ from soundscene.fusion import FusionSettings
 from soundscene.settings import FrontEndSettings
 from soundscene_train.network import NetworkSettings
 
-__all__ = ["AugmentationSettings", "FitSettings", "Recipe", "load_recipe", "packaged_recipes", "parse_recipe"]
+__all__ = [
+    "DEVICES",
+    "ENGINES",
+    "AugmentationSettings",
+    "FitSettings",
+    "Recipe",
+    "load_recipe",
+    "packaged_recipes",
+    "parse_recipe",
+]
 
 SCHEDULES: Final = ("constant", "cosine")
+ENGINES: Final = ("fast", "keras")
+DEVICES: Final = ("one", "all")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +53,10 @@ class FitSettings:
     average_last_share : float in [0, 1)
         Average the weights of this last share of the epochs and measure the batch norms' statistics anew; 0 keeps the
         last weights as they are.
+    engine : {"fast", "keras"}
+        Who takes the steps: this package on one core, or Keras on whatever its backend runs on.
+    devices : {"one", "all"}
+        Whether Keras shares each batch among the devices of the machine.
 
     Raises
     ------
@@ -57,6 +72,8 @@ class FitSettings:
     weight_decay: float = 1e-4
     decoupled_decay: bool = False
     average_last_share: float = 0.0
+    engine: str = "fast"
+    devices: str = "one"
 
     def __post_init__(self) -> None:
         """Check every range."""
@@ -67,6 +84,11 @@ class FitSettings:
         _require(0.0 <= self.warm_up_share < 1.0, "warm_up_share must lie in [0, 1)", self.warm_up_share)
         _require(self.weight_decay >= 0.0, "weight_decay must not be below 0", self.weight_decay)
         _require(0.0 <= self.average_last_share < 1.0, "average_last_share must lie in [0, 1)", self.average_last_share)
+        _require(self.engine in ENGINES, f"engine must be one of {', '.join(ENGINES)}", self.engine)
+        _require(self.devices in DEVICES, f"devices must be one of {', '.join(DEVICES)}", self.devices)
+        _require(
+            self.engine == "keras" or self.devices == "one", "devices other than one need engine keras", self.devices
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,8 +29,8 @@ def start_tensorflow(thread_count: int = 1) -> Any:
 
     Parameters
     ----------
-    thread_count : int > 0
-        Threads inside an operation. With one, the same seed gives the same weights to the last bit.
+    thread_count : int >= 0
+        Threads inside an operation, 0 for all cores. With one, the same seed gives the same weights to the last bit.
 
     Returns
     -------
@@ -44,6 +44,7 @@ def start_tensorflow(thread_count: int = 1) -> Any:
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+    os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
     _keep_memory()
     try:
         with _quiet_stderr():

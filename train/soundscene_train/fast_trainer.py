@@ -1,0 +1,82 @@
+"""Training on one core as fast as TensorFlow's standard operations allow; the same seed gives the same bits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from soundscene_train.adam import Adam
+from soundscene_train.fast import FastNetwork
+from soundscene_train.network import build_network
+from soundscene_train.recipe import Recipe
+from soundscene_train.runtime import start_tensorflow
+from soundscene_train.trainer import SETTLING_PASSES, Array, Trainer
+
+__all__ = ["FastTrainer"]
+
+
+class FastTrainer(Trainer):
+    """A `Trainer` that runs `FastNetwork` with `Adam` on one flat vector."""
+
+    def __init__(self, network_name: str, recipe: Recipe, spectra: Array, targets: Array) -> None:
+        super().__init__(network_name, recipe, spectra, targets)
+        self._tf = start_tensorflow()
+        import keras
+
+        keras.utils.set_random_seed(self.batches.weight_seed)
+        bands = recipe.front_end.band_count
+        self.model = build_network(recipe.network, targets.shape[1], bands, recipe.front_end.patch_frames)
+        self.network = FastNetwork(self.model, recipe.network, self.batches.size)
+        self._optimizer = Adam(self.model.trainable_variables, recipe.fit.weight_decay, recipe.fit.decoupled_decay)
+        self._rates = self.rates()
+        self._step = self._tf.function(self._train_step, autograph=False)
+        self._measure = self._tf.function(self._measure_step, autograph=False)
+
+    def _train(self, epoch: int) -> float:
+        first_step = epoch * self.batches.count
+        losses = [
+            float(self._step(patches, targets, offsets, np.float32(self._rates[first_step + number])))
+            for number, (patches, targets, offsets) in enumerate(self._draw(epoch))
+        ]
+        return float(np.mean(losses))
+
+    def _settle(self) -> None:
+        """Measure them as plain means over some epochs' batches."""
+        seen = 0
+        for epoch in range(self.epochs_done, self.epochs_done + SETTLING_PASSES):
+            for patches, _, offsets in self._draw(epoch):
+                self._measure(patches, offsets, np.float32(seen / (seen + 1)))
+                seen += 1
+
+    def _state(self) -> Sequence[Any]:
+        return self._optimizer.state
+
+    def _draw(self, epoch: int) -> Iterator[tuple[Array, Array, NDArray[np.int32]]]:
+        """Yield an epoch's batches with their dropout offsets, which follow each batch from its generator."""
+        for patches, targets, generator in self.batches.epoch(epoch):
+            yield patches, targets, self.network.draw_offsets(generator)
+
+    def _train_step(self, patches: Any, targets: Any, offsets: Any, rate: Any) -> Any:
+        """Take one step of Adam on the Kullback-Leibler divergence between targets and predictions."""
+        with self._tf.GradientTape() as tape:
+            logits, statistics = self.network.forward(patches, offsets)
+            loss = _divergence(targets, logits)
+        gradients = tape.gradient(loss, [variable.value for variable in self.model.trainable_variables])
+        self.network.update(statistics)
+        return loss + self._optimizer.apply(gradients, rate)
+
+    def _measure_step(self, patches: Any, offsets: Any, momentum: Any) -> None:
+        _, statistics = self.network.forward(patches, offsets)
+        self.network.update(statistics, momentum)
+
+
+def _divergence(targets: Any, logits: Any) -> Any:
+    """Mean Kullback-Leibler divergence of the predictions from soft targets, in nats."""
+    import tensorflow as tf
+
+    entropy = -tf.reduce_sum(tf.math.xlogy(targets, targets), axis=-1)
+    cross_entropy = tf.nn.softmax_cross_entropy_with_logits(targets, logits)
+    return tf.reduce_mean(cross_entropy - entropy)

@@ -1,0 +1,135 @@
+"""Training by Keras alone: any of its backends, a GPU or several, at its own speed.
+
+Data, loss, schedule and averaging are those of every `Trainer`; the network is the one drawn. Keras's environment
+variable `KERAS_BACKEND` names the backend.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import numpy as np
+
+from soundscene.errors import MissingExtraError
+from soundscene_train.batches import Batches
+from soundscene_train.network import build_network
+from soundscene_train.recipe import Recipe
+from soundscene_train.runtime import start_tensorflow
+from soundscene_train.trainer import SETTLING_PASSES, Array, Trainer
+
+__all__ = ["KerasTrainer"]
+
+
+class KerasTrainer(Trainer):
+    """A `Trainer` that leaves every step to `keras.Model.fit`."""
+
+    def __init__(self, network_name: str, recipe: Recipe, spectra: Array, targets: Array) -> None:
+        super().__init__(network_name, recipe, spectra, targets)
+        fit = recipe.fit
+        with _device_scope(fit.devices):
+            import keras
+
+            keras.utils.set_random_seed(self.batches.weight_seed)
+            front_end = recipe.front_end
+            drawn = build_network(recipe.network, targets.shape[1], front_end.band_count, front_end.patch_frames)
+            self.model = _penalised_model(drawn, 0.0 if fit.decoupled_decay else fit.weight_decay)
+            weights = {id(variable) for variable in self.model.weights}
+            self._seeds = [variable for variable in self.model.variables if id(variable) not in weights]
+            rates = self.rates() + [0.0] * (SETTLING_PASSES * self.batches.count)
+            shrinking = fit.weight_decay if fit.decoupled_decay else None
+            optimizer = keras.optimizers.Adam(_scheduled(rates), weight_decay=shrinking)
+            optimizer.build(self.model.trainable_variables)
+            self.model.compile(optimizer, loss="kl_divergence")
+
+    def _train(self, epoch: int) -> float:
+        history = self.model.fit(_dataset(self.batches, epoch), shuffle=False, verbose=0)
+        return float(history.history["loss"][-1])
+
+    def _settle(self) -> None:
+        """Train some epochs at a learning rate of 0: the weights stay, the running statistics follow."""
+        for epoch in range(self.epochs_done, self.epochs_done + SETTLING_PASSES):
+            self._train(epoch)
+
+    def _state(self) -> Sequence[Any]:
+        return [*self._seeds, *self.model.optimizer.variables]
+
+
+def _start_keras() -> Any:
+    """Import Keras, and TensorFlow as training wants it, with all cores, where that is the backend.
+
+    Raises
+    ------
+    MissingExtraError
+        Keras or the backend that `KERAS_BACKEND` names is not installed.
+    """
+    if os.environ.get("KERAS_BACKEND", "tensorflow") == "tensorflow":
+        start_tensorflow(thread_count=0)
+    try:
+        import keras
+    except ImportError as error:
+        raise MissingExtraError(
+            f"{error}; install Keras with `pip install 'soundscene[train]'`, other backends as their makers say"
+        ) from error
+    return keras
+
+
+def _device_scope(choice: str) -> AbstractContextManager[Any]:
+    """Return the scope in which to build a model whose batches are to be shared among this machine's devices."""
+    keras = _start_keras()
+    if choice == "one":
+        return nullcontext()
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        return tf.distribute.MirroredStrategy().scope()  # type: ignore[no-any-return]  # TensorFlow has no types
+    keras.distribution.set_distribution(keras.distribution.DataParallel())
+    return nullcontext()
+
+
+def _dataset(batches: Batches, epoch: int) -> Any:
+    """Return an epoch's batches as Keras asks for them: by number, in order, the first one more than once."""
+    import keras
+
+    class Epoch(keras.utils.PyDataset):  # type: ignore[misc]  # Keras has no types
+        def __len__(self) -> int:
+            return batches.count
+
+        def __getitem__(self, index: int) -> tuple[Array, Array]:
+            if index == 0:
+                self._rest = batches.epoch(epoch)
+            patches, targets, _ = next(self._rest)
+            return patches, targets
+
+    return Epoch()
+
+
+def _penalised_model(drawn: Any, weight_decay: float) -> Any:
+    """Return the network with the paper's penalty, lambda / 2 * ||theta||^2 over all trained variables, in its loss."""
+    import keras
+
+    class Penalised(keras.Model):  # type: ignore[misc]  # Keras has no types
+        def compute_loss(self, *arguments: Any, **named: Any) -> Any:
+            squares = [keras.ops.sum(keras.ops.square(variable)) for variable in self.trainable_variables]
+            return super().compute_loss(*arguments, **named) + 0.5 * weight_decay * sum(squares)
+
+    return Penalised(drawn.inputs, drawn.outputs, name=drawn.name)
+
+
+def _scheduled(rates: Sequence[float]) -> Any:
+    """Return a Keras schedule that reads a table of learning rates, one for each step."""
+    import keras
+
+    table = np.asarray(rates, np.float32)
+
+    class Table(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]  # Keras has no types
+        def __call__(self, step: Any) -> Any:
+            last = keras.ops.minimum(step, len(table) - 1)
+            return keras.ops.take(keras.ops.convert_to_tensor(table), keras.ops.cast(last, "int32"))
+
+        def get_config(self) -> dict[str, Any]:
+            return {"rates": table.tolist()}
+
+    return Table()
