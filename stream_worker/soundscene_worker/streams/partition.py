@@ -107,7 +107,9 @@ class PartitionState:
     position: int = field(init=False)
     _clock_ms: int | None = field(init=False)
     _tracks: OrderedDict[SessionKey, SessionTrack] = field(default_factory=OrderedDict)  # longest quiet first
-    _devices: OrderedDict[str, None] = field(default_factory=OrderedDict)  # likewise; those of the tracks
+    _devices: OrderedDict[str, OrderedDict[SessionKey, None]] = field(
+        default_factory=OrderedDict
+    )  # likewise, and theirs
     _written_ms: deque[int] = field(default_factory=lambda: deque(maxlen=_WRITTEN_RECORDS))
 
     def __post_init__(self) -> None:
@@ -180,7 +182,9 @@ class PartitionState:
         track = self._tracks[key]
         track.last_clock_ms = self._clock_ms or 0
         self._tracks.move_to_end(key)
-        self._devices[key.device] = None
+        sessions = self._devices.setdefault(key.device, OrderedDict())
+        sessions[key] = None
+        sessions.move_to_end(key)
         self._devices.move_to_end(key.device)
         return track
 
@@ -206,13 +210,14 @@ class PartitionState:
         return sum(self._tracks[key].held_bytes for key in self._sessions_of(device))
 
     def _sessions_of(self, device: str) -> list[SessionKey]:
-        return [key for key in self._tracks if key.device == device]
+        return list(self._devices.get(device, ()))
 
     def _close(self, keys: Iterable[SessionKey], end: End) -> tuple[Closed, ...]:
         closed = tuple(Closed(key, end) for key in keys)
         for key, _ in closed:
             del self._tracks[key]
-        for device in {key.device for key, _ in closed}:
-            if not self._sessions_of(device):
-                del self._devices[device]
+            sessions = self._devices[key.device]
+            del sessions[key]
+            if not sessions:
+                del self._devices[key.device]
         return closed

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from soundscene.settings import FrontEndSettings
 from soundscene_worker.messages.chunk import AudioChunk
 from soundscene_worker.streams.partition import Closed, CommitPoint, End, PartitionState
 from soundscene_worker.streams.policy import StreamPolicy
-from soundscene_worker.streams.session import ReadyWindow
+from soundscene_worker.streams.session import ReadyWindow, SessionTrack
 
 RATE_HZ = 1_000
 SMALL = FrontEndSettings(
@@ -100,13 +101,8 @@ def run(
     return published, commits
 
 
-@pytest.mark.parametrize("policy", [POLICY, CROWDED], ids=["roomy", "crowded"])
-@settings(max_examples=300)
-@given(log=logs(), data=st.data())
-def test_crashes_leave_no_trace_in_the_set_of_predictions(
-    policy: StreamPolicy, log: list[Sent], data: st.DataObject
-) -> None:
-    """Whatever is committed before whichever crash, the results are those of an undisturbed run."""
+def crash_and_compare(policy: StreamPolicy, log: list[Sent], data: st.DataObject) -> None:
+    """Stop anywhere, commit anything that could be committed before, go on from there; up to four times."""
     whole, _ = run(log, START, len(log), policy)
     assert len(set(whole)) == len(whole)
     start, published = START, set()
@@ -119,6 +115,63 @@ def test_crashes_leave_no_trace_in_the_set_of_predictions(
             start = CommitPoint.parse(kept.offset, kept.metadata)
     results, _ = run(log, start, len(log), policy)
     assert published | set(results) == set(whole)
+
+
+@pytest.mark.parametrize("policy", [POLICY, CROWDED], ids=["roomy", "crowded"])
+@settings(max_examples=300)
+@given(log=logs(), data=st.data())
+def test_crashes_leave_no_trace_in_the_set_of_predictions(
+    policy: StreamPolicy, log: list[Sent], data: st.DataObject
+) -> None:
+    """Whatever is committed before whichever crash, the results are those of an undisturbed run."""
+    crash_and_compare(policy, log, data)
+
+
+COMMIT_POINT, OLDEST_NEEDED = PartitionState.commit_point, SessionTrack.oldest_needed
+
+
+def the_position(state: PartitionState) -> CommitPoint:
+    return replace(COMMIT_POINT(state), offset=state.position, done_below=state.position)
+
+
+def one_record_late(state: PartitionState) -> CommitPoint:
+    point = COMMIT_POINT(state)
+    return replace(point, offset=min(point.offset + 1, state.position))
+
+
+def without_done(state: PartitionState) -> CommitPoint:
+    return replace(COMMIT_POINT(state), done_below=COMMIT_POINT(state).offset)
+
+
+def without_clock(state: PartitionState) -> CommitPoint:
+    return replace(COMMIT_POINT(state), clock_ms=None)
+
+
+def open_windows_only(track: SessionTrack) -> tuple[int, int] | None:
+    first = track.assembler.grid.span(track.assembler.lowest_open_index)[0]
+    needed = [heard for heard in track._heard if heard.end > first]
+    return min(((heard.offset, heard.clock_before_ms) for heard in needed), default=None)
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "broken"),
+    [
+        pytest.param(PartitionState, "commit_point", the_position, id="the position is committed"),
+        pytest.param(PartitionState, "commit_point", one_record_late, id="one record too late"),
+        pytest.param(PartitionState, "commit_point", without_done, id="what is done is forgotten"),
+        pytest.param(PartitionState, "commit_point", without_clock, id="the clock is forgotten"),
+        pytest.param(SessionTrack, "oldest_needed", open_windows_only, id="smoothing and duplicates are forgotten"),
+    ],
+)
+def test_a_broken_offset_rule_is_found(
+    owner: type, name: str, broken: Callable[..., object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The comparison finds a counterexample to each way of breaking the offset rule."""
+    monkeypatch.setattr(owner, name, broken)
+    search = settings(max_examples=5_000, phases=[Phase.generate], database=None, derandomize=True,
+                      suppress_health_check=list(HealthCheck))  # fmt: skip
+    with pytest.raises(AssertionError):
+        search(given(policy=st.sampled_from([POLICY, CROWDED]), log=logs(), data=st.data())(crash_and_compare))()
 
 
 def test_no_window_averages_what_was_declared_useless() -> None:
