@@ -236,6 +236,24 @@ def test_a_clock_in_the_future_ages_no_other_device() -> None:
     assert not any(state.take(o, sent.timestamp_ms, sent.chunk()).closed for o, sent in enumerate(log))
 
 
+def test_clocks_in_the_future_age_others_by_no_more_than_their_sound() -> None:
+    """A neighbour is closed for idleness only when wrong ones send the idle time between two of its records."""
+    year_ms = 31_536_000_000
+
+    def closed(wrong_count: int) -> set[str]:
+        log = [Sent("right", "1", 0, 40, 0)]
+        for i in range(1, 6):
+            log += [Sent(f"wrong-{n}", "1", 40 * i, 40, 40 * i + year_ms) for n in range(wrong_count)]
+            log.append(Sent("right", "1", 40 * i, 40, 40 * i))
+        state = PartitionState(POLICY, START)
+        ends = [end for o, sent in enumerate(log) for end in state.take(o, sent.timestamp_ms, sent.chunk()).closed]
+        return {key.device for key, _ in ends}
+
+    assert POLICY.idle_seconds == 0.5
+    assert closed(12) == set()
+    assert "right" in closed(13)
+
+
 def test_a_restart_decides_idleness_as_the_first_run_did() -> None:
     """The clock is part of the commit: a restarted worker closes the sessions that the first run closed."""
     late_ms = 1_000_000
