@@ -192,7 +192,7 @@ class Worker:
         arrived = self.now()
         is_new = record.offset >= state.start.done_below
         try:
-            chunk = decode_chunk(record.key, record.value, record.headers, self.settings.limits)
+            chunk = decode_chunk(record.key, record.value, record.headers, self.settings.limits, record.fault)
         except RejectedChunk as refusal:
             state.reject(record.offset, refusal.header)
             if is_new:

@@ -107,7 +107,7 @@ class ChunkAudit:
         """Take one record; an undecodable one holds no samples."""
         found = Findings()
         try:
-            chunk = decode_chunk(record.key, record.value, record.headers, self.rules.limits)
+            chunk = decode_chunk(record.key, record.value, record.headers, self.rules.limits, record.fault)
         except RejectedChunk:
             self._refuse(record, found)
             return found

@@ -1,4 +1,4 @@
-"""The protocols of `protocol.py` on a real Kafka cluster. The only file that knows kafka-python."""
+"""The protocols of `protocol.py` on a real Kafka cluster. With `batches.py` the only file that knows kafka-python."""
 
 from __future__ import annotations
 
@@ -31,10 +31,14 @@ try:
     from kafka.net.transport import KafkaSSLTransport, KafkaTCPTransport
     from kafka.structs import MemberState
     from typing_extensions import override
+
+    from soundscene_worker.broker.batches import guard_the_library
 except ImportError as error:
     raise MissingExtraError(f"{error.name} is not installed: pip install 'soundscene[worker]'") from error
 
 __all__ = ["KafkaAdmin", "KafkaCluster", "KafkaConsumer", "KafkaProducer"]
+
+guard_the_library()
 
 _ASSIGNORS: Final = {"cooperative-sticky": CooperativeStickyAssignor, "range": RangePartitionAssignor}
 _CLOSE_SECONDS: Final = 5.0  # leaving a group is a courtesy: the session timeout does it otherwise

@@ -42,6 +42,8 @@ class Record:
     key, value : bytes or None
     headers : tuple of (str, bytes)
         A header without a value is read as empty.
+    fault : str
+        Why it could not be read, with whatever lay beside it in its batch; empty for every other record.
     """
 
     topic: str
@@ -51,6 +53,7 @@ class Record:
     key: bytes | None
     value: bytes | None
     headers: Headers = ()
+    fault: str = ""
 
     @property
     def topic_partition(self) -> TopicPartition:

@@ -10,9 +10,13 @@ from soundscene_worker.broker.errors import BrokerUnreachable
 from soundscene_worker.broker.protocol import Record, TopicPartition
 from soundscene_worker.broker.translation import WAYS_OUT, translated
 
-__all__ = ["poll", "read", "record_of", "spans"]
+__all__ = ["Unreadable", "poll", "read", "record_of", "spans"]
 
 _OUTAGE_PAUSE_SECONDS: Final = 0.1
+
+
+class Unreadable(bytes):
+    """Stands where a record's value would, and says why there is none."""
 
 
 def poll(client: Any, timeout_seconds: float, max_records: int | None) -> dict[Any, list[Any]]:
@@ -27,6 +31,9 @@ def poll(client: Any, timeout_seconds: float, max_records: int | None) -> dict[A
 
 def record_of(theirs: Any) -> Record:
     """Return our record for one of the library's."""
+    if isinstance(theirs.value, Unreadable):
+        why = theirs.value.decode()
+        return Record(theirs.topic, theirs.partition, theirs.offset, theirs.timestamp, None, None, fault=why)
     headers = tuple((name, b"" if value is None else value) for name, value in theirs.headers or ())
     return Record(theirs.topic, theirs.partition, theirs.offset, theirs.timestamp, theirs.key, theirs.value, headers)
 

@@ -203,8 +203,9 @@ def decode_chunk(
     value: bytes | None,
     headers: Iterable[tuple[str, bytes | None]],
     limits: ChunkLimits = _DEFAULT_LIMITS,
+    fault: str = "",
 ) -> AudioChunk:
-    """Read a record: header first, then the payload within the limits.
+    """Read a record: header first, then the payload within the limits; one that has a fault is none.
 
     Raises
     ------
@@ -212,6 +213,8 @@ def decode_chunk(
         Whatever is wrong with it; nothing else is ever raised. When only the payload is at fault, the error
         carries the header.
     """
+    if fault:
+        raise RejectedChunk(RejectionReason.UNREADABLE, fault)
     header = ChunkHeader.parse(key, headers, limits)
     try:
         samples = _decode_samples(value or b"", header, limits)

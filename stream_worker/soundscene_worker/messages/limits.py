@@ -30,6 +30,7 @@ class RejectionReason(StrEnum):
     NON_FINITE = "non_finite"
     OUT_OF_RANGE = "out_of_range"
     UNDECODABLE = "undecodable"
+    UNREADABLE = "unreadable"
 
 
 class RejectedChunk(SceneError):  # noqa: N818 - what happened to the chunk, not to the program

@@ -154,7 +154,7 @@ class Replayer:
         is_asked_for = record.offset in passage.repaired if passage.repaired else record.offset >= passage.publish_from
         arrived = self.now()
         try:
-            chunk = decode_chunk(record.key, record.value, record.headers, self.limits)
+            chunk = decode_chunk(record.key, record.value, record.headers, self.limits, record.fault)
         except RejectedChunk as refusal:
             reading.state.reject(record.offset, refusal.header)
             self.summary.refused.update([str(refusal.reason)] * is_asked_for)
