@@ -14,7 +14,7 @@ MINUTES ?= 30
 CASES ?= 20000
 PYTEST_ARGS ?=
 
-.PHONY: help setup test lint format demo bench soak faults fuzz essentia dashboard clean
+.PHONY: help setup test lint format demo bench soak faults fuzz bombs essentia dashboard clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -58,6 +58,10 @@ faults: $(READY)  ## do to a real broker and its workers what can go wrong; writ
 fuzz: $(READY)  ## CASES (20000) of hostile records and of misbehaving streams for each property
 	@CASES=$(CASES) $(BIN)/pytest --timeout 3600 tests/stream_worker/messages/test_chunk_fuzz.py \
 		tests/stream_worker/streams/test_seen_samples.py $(PYTEST_ARGS)
+
+bombs: $(READY)  ## read batches that unpack to a gigabyte, guarded and as the client alone does: memory of each, in bytes
+	@for codec in gzip snappy lz4 zstd; do for reader in guarded library; do \
+		echo "$$codec $$reader: $$($(BIN)/python -m tests.stream_worker.broker.bomb $$codec $$reader)"; done; done
 
 ESSENTIA := .venv-essentia/.ready
 
