@@ -57,7 +57,8 @@ faults: $(READY)  ## do to a real broker and its workers what can go wrong; writ
 
 fuzz: $(READY)  ## CASES (20000) of hostile records and of misbehaving streams for each property
 	@CASES=$(CASES) $(BIN)/pytest --timeout 3600 tests/stream_worker/messages/test_chunk_fuzz.py \
-		tests/stream_worker/streams/test_seen_samples.py $(PYTEST_ARGS)
+		tests/stream_worker/streams/test_seen_samples.py tests/stream_worker/broker/test_batches.py \
+		tests/stream_worker/test_loop_fuzz.py $(PYTEST_ARGS)
 
 bombs: $(READY)  ## read batches that unpack to a gigabyte, guarded and as the client alone does: memory of each, in bytes
 	@for codec in gzip snappy lz4 zstd; do for reader in guarded library; do \

@@ -18,6 +18,7 @@ _MAX_KEY_BYTES: Final = 512
 _MAX_HEADER_BYTES: Final = 8_192
 _MAX_MESSAGE_CHARACTERS: Final = 1_000
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_LAST_MS: Final = 253_402_300_799_999  # of the year 9999: a time stamp is whatever the producer wrote
 
 
 class RefusedRecord(Protocol):
@@ -152,7 +153,7 @@ def _context(record: RefusedRecord, reason: str, message: str, withheld: int) ->
         "ce_type": DEAD_LETTER_TYPE,
         "ce_source": "/soundscene/worker",
         "ce_id": f"{record.topic}/{record.partition}/{record.offset}",
-        "ce_time": format_time(_EPOCH + timedelta(milliseconds=max(0, record.timestamp_ms))),
+        "ce_time": format_time(_EPOCH + timedelta(milliseconds=min(max(0, record.timestamp_ms), _LAST_MS))),
         "origin_topic": record.topic,
         "origin_partition": str(record.partition),
         "origin_offset": str(record.offset),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import MAXYEAR, datetime
 from math import isfinite
 from typing import Final, Self
 
@@ -98,11 +98,14 @@ class HeaderFields:
         return int(text)
 
     def time(self, name: str) -> datetime:
-        """Return a time in UTC."""
+        """Return a time in UTC, early enough for the sound after it to have a time as well."""
         try:
-            return parse_time(self.text(name))
+            found = parse_time(self.text(name))
         except TimeFormatError as error:
             raise RejectedChunk(RejectionReason.BAD_HEADER, f"ce_{name}: {error}") from None
+        if found.year == MAXYEAR:
+            raise self.bad(name, f"a time before the year {MAXYEAR}")
+        return found
 
     def calibration(self, name: str) -> float | None:
         """Return an optional level in dB."""

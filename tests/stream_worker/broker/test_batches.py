@@ -12,7 +12,7 @@ import lz4.frame
 import pytest
 import snappy
 import zstandard
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from kafka.record import default_records, memory_records
 from kafka.record.legacy_records import LegacyRecordBatchBuilder
@@ -66,7 +66,6 @@ def varint(value: int) -> bytes:
 
 
 @pytest.mark.parametrize("codec", CODECS.values(), ids=CODECS)
-@settings(max_examples=60)
 @given(records=RECORDS)
 def test_what_the_library_can_read_is_read_alike(codec: int, records: list[Sent]) -> None:
     """Offsets, times, keys, values and headers are those of the library's own batch, with every codec."""
@@ -83,7 +82,6 @@ def test_the_library_reads_through_the_guard() -> None:
 
 
 @pytest.mark.parametrize("codec", CODECS.values(), ids=CODECS)
-@settings(max_examples=150)
 @given(records=RECORDS, data=st.data())
 def test_damage_is_said_and_never_raised(codec: int, records: list[Sent], data: st.DataObject) -> None:
     """A byte that changed on its way is found by the checksum: one record says so, and nothing false comes out."""
@@ -96,7 +94,6 @@ def test_damage_is_said_and_never_raised(codec: int, records: list[Sent], data: 
 
 
 @pytest.mark.parametrize("codec", CODECS.values(), ids=CODECS)
-@settings(max_examples=300)
 @given(records=RECORDS, data=st.data())
 def test_a_forged_batch_gives_records_in_order_and_never_raises(
     codec: int, records: list[Sent], data: st.DataObject

@@ -306,6 +306,19 @@ def test_too_many_devices_push_out_the_one_that_was_quiet_for_longest() -> None:
     assert pushed_out == [(f"flood-{n}", End.CROWDED) for n in range(48)]
 
 
+@pytest.mark.parametrize("new_names", [2, 3])
+def test_a_sensor_keeps_its_place_unless_a_flood_fills_all_places_between_its_records(new_names: int) -> None:
+    """With three places, two new names between two records do no harm, and three do."""
+    state = PartitionState(StreamPolicy(SMALL, devices_per_partition=3), START)
+    windows, offset = 0, 0
+    for n in range(20):
+        windows += len(state.take(offset, 0, Sent("steady", "1", 40 * n, 40, 0).chunk()).windows)
+        for name in range(new_names):
+            state.take(offset + 1 + name, 0, Sent(f"flood-{n}-{name}", "1", 0, 5, 0).chunk())
+        offset += 1 + new_names
+    assert (windows > 50) == (new_names == 2)
+
+
 def test_a_device_that_holds_too_much_is_closed_and_no_other() -> None:
     """Chunks that complete no window cannot fill the memory, however they are cut."""
     state = PartitionState(StreamPolicy(SMALL, hold_back_seconds=1.0, device_bytes=40_000), START)
