@@ -62,15 +62,18 @@ def _dispatch(arguments: argparse.Namespace, command: str) -> None:
     if stage == "reproduce":
         _reproduce(arguments, command)
         return
-    if stage in {"prepare", "fit", "run"}:
-        plan, folder = plan_from(arguments, command)
-    else:
-        folder = arguments.run
-        plan = Plan.load(folder)
     with ConsoleReporter() as reporter:
+        if stage in {"prepare", "fit", "run", "cross-validate"}:
+            plan, folder = plan_from(arguments, command)
+            if arguments.skip_unreadable:
+                plan = stages.without_unreadable(plan, reporter, arguments.jobs)
+        else:
+            folder = arguments.run
+            plan = Plan.load(folder)
         if stage == "prepare":
-            selection, features = stages.prepare_run(plan, reporter)
-            print(f"{selection.dataset.name}: {len(selection.dataset.clips)} clips, {features.window_count} windows")
+            _prepare(plan, reporter, arguments.jobs)
+        if stage == "cross-validate":
+            _cross_validate(plan, folder, reporter, arguments.jobs)
         if stage in {"fit", "run"}:
             networks = getattr(arguments, "networks", NETWORK_NAMES)
             stages.fit_run(plan, folder, reporter, networks, arguments.jobs)
@@ -79,6 +82,34 @@ def _dispatch(arguments: argparse.Namespace, command: str) -> None:
             _evaluate(plan, folder, reporter, arguments)
         if stage in {"export", "run"}:
             _export(plan, folder, arguments, command)
+
+
+def _prepare(plan: Plan, reporter: Reporter, jobs: int) -> None:
+    """Print what the user's own recordings are, refuse what cannot be used, and compute the spectrograms."""
+    from soundscene_train import stages
+    from soundscene_train.datasets import OWN_NAMES
+    from soundscene_train.datasets.inspection import format_inspection, require_readable, write_inspection
+
+    if plan.dataset_name in OWN_NAMES:
+        dataset, front_end = plan.open().dataset, plan.recipe.front_end
+        facts = stages.inspect_run(plan, reporter, jobs)
+        print(format_inspection(dataset, facts, front_end.window_length_samples / front_end.sample_rate_hz))
+        path = plan.cache_dir / f"{dataset.name}-clips.csv"
+        write_inspection(path, facts)
+        print(f"each clip: {path}")
+        require_readable(facts)
+    selection, features = stages.prepare_run(plan, reporter, is_inspected=True)
+    print(f"{selection.dataset.name}: {len(selection.dataset.clips)} clips, {features.window_count} windows")
+
+
+def _cross_validate(plan: Plan, folder: Path, reporter: Reporter, jobs: int) -> None:
+    """Train and test fold by fold and print the table over all of them."""
+    from soundscene_train.cross_validation import cross_validate
+    from soundscene_train.report import format_table
+
+    evaluation = cross_validate(plan, folder, reporter, jobs)
+    print(format_table(evaluation.results, evaluation.rule))
+    print(f"report: {folder / 'report.html'}, {folder / 'evaluation.json'}")
 
 
 def _evaluate(plan: Plan, folder: Path, reporter: Reporter, arguments: argparse.Namespace) -> None:

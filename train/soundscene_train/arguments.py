@@ -22,6 +22,9 @@ _QUICK_CITY: Final = CitySettings(train_clips_per_scene=6, evaluate_clips_per_sc
 _EPILOG: Final = """\
 With nothing at hand:
   soundscene-train run --dataset synthetic --quick
+With your own recordings, a folder for each class (or a table: --dataset csv):
+  soundscene-train prepare --dataset folder --data-dir recordings
+  soundscene-train cross-validate --dataset folder --data-dir recordings --jobs 2
 With ESC-10 or ESC-50 (a folder with meta/esc50.csv and audio/):
   soundscene-train run --dataset esc10 --data-dir ESC-50-master --train-parts 1 2 3 4 --jobs 2
 The same command again goes on where it was interrupted.
@@ -40,15 +43,17 @@ def make_parser() -> argparse.ArgumentParser:
     helps = {
         "prepare": "make or check the data set and compute its spectrograms",
         "fit": "train the networks of a run",
+        "cross-validate": "train and test once for each fold, and judge all clips together",
         "evaluate": "test a run or a bundle: tables, JSON and a report in HTML",
         "export": "write a run's bundle",
         "run": "prepare, fit, evaluate and export",
         "reproduce": "train a table of the paper and set it beside the paper's figures",
     }
     stages = {name: commands.add_parser(name, help=text, description=text) for name, text in helps.items()}
-    for name in ("prepare", "fit", "run", "reproduce"):
+    for name in ("prepare", "fit", "run", "cross-validate", "reproduce"):
         _add_plan_arguments(stages[name])
-    for name in ("fit", "run"):
+    stages["prepare"].add_argument("--jobs", type=_positive, default=1, help="processes, one core each (1)")
+    for name in ("fit", "run", "cross-validate"):
         stages[name].add_argument("--run", type=Path, metavar="DIR", help="the run's folder (runs/DATASET-RECIPE)")
         stages[name].add_argument("--jobs", type=_positive, default=1, help="processes, one core each (1)")
     _add_table_arguments(stages["reproduce"])
@@ -95,9 +100,11 @@ def plan_from(arguments: argparse.Namespace, command: str) -> tuple[Plan, Path]:
         train_parts=None if arguments.train_parts is None else tuple(arguments.train_parts),
         test_parts=None if arguments.test_parts is None else tuple(arguments.test_parts),
         city=_QUICK_CITY if arguments.quick else CitySettings(),
+        fold_count=arguments.folds,
         command=command,
     )
-    default_run = Path("runs") / f"{arguments.dataset}-{recipe.name}"
+    suffix = "-folds" if arguments.stage == "cross-validate" else ""
+    default_run = Path("runs") / f"{arguments.dataset}-{recipe.name}{suffix}"
     return plan, getattr(arguments, "run", None) or default_run
 
 
@@ -124,6 +131,8 @@ def _add_plan_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--devices", choices=DEVICES, help="all: Keras shares each batch among the machine's devices (the recipe's)"
     )
+    parser.add_argument("--folds", type=_folds, default=5, metavar="N", help="folder, csv without folds: make N (5)")
+    parser.add_argument("--skip-unreadable", action="store_true", help="folder, csv: leave out what cannot be read")
     parser.add_argument("--train-parts", nargs="+", metavar="PART", help="folds or splits to train on")
     parser.add_argument("--test-parts", nargs="+", metavar="PART", help="folds or splits to test on (the rest)")
 
@@ -191,6 +200,13 @@ def _positive(text: str) -> int:
     value = int(text)
     if value < 1:
         raise argparse.ArgumentTypeError(f"must be at least 1, got {text}")
+    return value
+
+
+def _folds(text: str) -> int:
+    value = int(text)
+    if value < 2:
+        raise argparse.ArgumentTypeError(f"must be at least 2, got {text}")
     return value
 
 

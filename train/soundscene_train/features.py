@@ -30,7 +30,14 @@ from soundscene.settings import NETWORK_NAMES, FrontEndSettings
 from soundscene_train.datasets import Dataset
 from soundscene_train.errors import DatasetError
 
-__all__ = ["FeatureSettings", "Features", "level_proof_spectra", "measure_standardisation", "prepare_features"]
+__all__ = [
+    "FeatureSettings",
+    "Features",
+    "has_features",
+    "level_proof_spectra",
+    "measure_standardisation",
+    "prepare_features",
+]
 
 Array = NDArray[np.float32]
 Progress = Callable[[int, int], None]
@@ -112,7 +119,7 @@ def prepare_features(
     AudioError
         A clip is not audio.
     """
-    folder = cache / f"{dataset.name}-{_key(dataset, settings)}"
+    folder = _folder(dataset, settings, cache)
     index = folder / "windows.json"
     try:
         if not index.is_file():
@@ -123,6 +130,11 @@ def prepare_features(
         raise DatasetError(f"{folder}: features cannot be written: {error.strerror or error}") from error
     spectra = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in NETWORK_NAMES}
     return Features(spectra, np.asarray(json.loads(index.read_text()), np.int64))
+
+
+def has_features(dataset: Dataset, settings: FeatureSettings, cache: Path) -> bool:
+    """Tell whether a data set's spectrograms are all there."""
+    return (_folder(dataset, settings, cache) / "windows.json").is_file()
 
 
 def measure_standardisation(spectra: Array, windows: NDArray[np.int64], settings: FrontEndSettings) -> Standardisation:
@@ -175,6 +187,10 @@ def level_proof_spectra(
 
 def _slices(windows: NDArray[np.int64]) -> list[NDArray[np.int64]]:
     return [windows[first : first + _SLICE_WINDOWS] for first in range(0, len(windows), _SLICE_WINDOWS)]
+
+
+def _folder(dataset: Dataset, settings: FeatureSettings, cache: Path) -> Path:
+    return cache / f"{dataset.name}-{_key(dataset, settings)}"
 
 
 def _key(dataset: Dataset, settings: FeatureSettings) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -17,7 +17,7 @@ from soundscene.errors import SettingsError
 from soundscene.frontend import Standardisation
 from soundscene_train.datasets import CitySettings, Selection, open_dataset
 from soundscene_train.errors import TrainingError
-from soundscene_train.features import Features, FeatureSettings, Progress, prepare_features
+from soundscene_train.features import Features, FeatureSettings, Progress, has_features, prepare_features
 from soundscene_train.recipe import Recipe, parse_recipe
 
 __all__ = ["Plan"]
@@ -41,6 +41,10 @@ class Plan:
         Folds or splits; None takes the data set's own.
     city : CitySettings
         Size of the synthetic city, used by that data set alone.
+    fold_count : int >= 2
+        Folds of the user's own recordings, where these name none.
+    skipped : tuple of str
+        Files that are left out because they cannot be read.
     command : str
         What the user typed, for the record.
     """
@@ -52,6 +56,8 @@ class Plan:
     train_parts: tuple[str, ...] | None = None
     test_parts: tuple[str, ...] | None = None
     city: CitySettings = field(default_factory=CitySettings)
+    fold_count: int = 5
+    skipped: tuple[str, ...] = ()
     command: str = ""
 
     def open(self) -> Selection:
@@ -62,7 +68,8 @@ class Plan:
         DatasetError
             The data is missing or damaged, or a part does not exist.
         """
-        dataset = open_dataset(self.dataset_name, self.data_dir, self.city)
+        dataset = open_dataset(self.dataset_name, self.data_dir, self.city, self.fold_count)
+        dataset = replace(dataset, clips=tuple(clip for clip in dataset.clips if str(clip.path) not in self.skipped))
         train = self.train_parts if self.train_parts is not None else dataset.train_parts
         test = self.test_parts if self.test_parts is not None else dataset.test_parts
         if self.test_parts is None and self.train_parts is not None:
@@ -71,8 +78,11 @@ class Plan:
 
     def features(self, selection: Selection, gain_db: float = 0.0, progress: Progress | None = None) -> Features:
         """Compute or find the spectrograms of the whole data set."""
-        settings = FeatureSettings(self.recipe.front_end, self.recipe.fusion.short_clip, gain_db)
-        return prepare_features(selection.dataset, settings, self.cache_dir, progress)
+        return prepare_features(selection.dataset, self._feature_settings(gain_db), self.cache_dir, progress)
+
+    def has_features(self, selection: Selection) -> bool:
+        """Tell whether the spectrograms of the whole data set are there."""
+        return has_features(selection.dataset, self._feature_settings(), self.cache_dir)
 
     def save(self, folder: Path) -> None:
         """Write the plan; a folder that holds another plan is refused.
@@ -112,6 +122,9 @@ class Plan:
         except (ValueError, KeyError, TypeError, SettingsError) as error:
             raise TrainingError(f"{path}: not a plan of this version ({error})") from error
 
+    def _feature_settings(self, gain_db: float = 0.0) -> FeatureSettings:
+        return FeatureSettings(self.recipe.front_end, self.recipe.fusion.short_clip, gain_db)
+
     def _to_dict(self) -> dict[str, Any]:
         return {
             "recipe": self.recipe.to_dict(),
@@ -121,6 +134,8 @@ class Plan:
             "train_parts": None if self.train_parts is None else list(self.train_parts),
             "test_parts": None if self.test_parts is None else list(self.test_parts),
             "city": self.city.to_dict(),
+            "fold_count": self.fold_count,
+            "skipped": list(self.skipped),
             "command": self.command,
         }
 
@@ -135,6 +150,8 @@ class Plan:
             train_parts=None if train is None else tuple(train),
             test_parts=None if test is None else tuple(test),
             city=CitySettings(**values["city"]),
+            fold_count=values["fold_count"],
+            skipped=tuple(values["skipped"]),
             command=values["command"],
         )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,8 @@ from soundscene_train.assessment.assess import (
 )
 from soundscene_train.assessment.clip_scores import ClipScores
 from soundscene_train.assessment.cost import measure_processor_time
-from soundscene_train.datasets import Selection, build_city, open_dataset
+from soundscene_train.datasets import OWN_NAMES, Selection, build_city, open_dataset
+from soundscene_train.datasets.inspection import ClipFacts, inspect_clips, require_readable, unreadable
 from soundscene_train.errors import TrainingError
 from soundscene_train.evaluation import Result
 from soundscene_train.export import ExportNames, export_bundle
@@ -33,7 +34,17 @@ from soundscene_train.plan import Plan
 from soundscene_train.report import headline, write_report
 from soundscene_train.scoring import score_windows
 
-__all__ = ["Evaluation", "Reporter", "evaluate_bundle", "evaluate_run", "export_run", "fit_run", "prepare_run"]
+__all__ = [
+    "Evaluation",
+    "Reporter",
+    "evaluate_bundle",
+    "evaluate_run",
+    "export_run",
+    "fit_run",
+    "inspect_run",
+    "prepare_run",
+    "without_unreadable",
+]
 
 
 class Reporter:
@@ -75,13 +86,32 @@ class Evaluation:
         return {"tested_on": test, **headline(self.results, self.rule), "correct_count_at_gain": gains, **self.summary}
 
 
-def prepare_run(plan: Plan, reporter: Reporter, gain_db: float = 0.0) -> tuple[Selection, Features]:
-    """Make or open the data set and compute what is missing of its spectrograms."""
+def prepare_run(
+    plan: Plan, reporter: Reporter, gain_db: float = 0.0, *, is_inspected: bool = False
+) -> tuple[Selection, Features]:
+    """Make or open the data set and compute what is missing of its spectrograms.
+
+    A user's own recordings are all read once before, unless that has been done: hours of work should not meet a file
+    that cannot be read.
+    """
     if plan.dataset_name == "synthetic":
         build_city(plan.data_dir, plan.city, _step(reporter, "synthetic city"))
     selection = plan.open()
+    if plan.dataset_name in OWN_NAMES and not is_inspected and not plan.has_features(selection):
+        require_readable(inspect_run(plan, reporter))
     stage = "spectrograms" if not gain_db else f"spectrograms at {gain_db:+g} dB"
     return selection, plan.features(selection, gain_db, _step(reporter, stage))
+
+
+def inspect_run(plan: Plan, reporter: Reporter, jobs: int = 1) -> list[ClipFacts]:
+    """Decode every clip of a plan's data set once, to know what is in it."""
+    return inspect_clips(plan.open().dataset, jobs, _step(reporter, "looking at the clips"))
+
+
+def without_unreadable(plan: Plan, reporter: Reporter, jobs: int = 1) -> Plan:
+    """Return the plan without the clips that cannot be read."""
+    bad = unreadable(inspect_run(plan, reporter, jobs))
+    return replace(plan, skipped=tuple(one.path for one in bad))
 
 
 def fit_run(

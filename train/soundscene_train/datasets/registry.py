@@ -8,15 +8,18 @@ from typing import Final
 from soundscene_train.datasets.city import CitySettings, build_city
 from soundscene_train.datasets.clips import Dataset
 from soundscene_train.datasets.esc import open_esc10
+from soundscene_train.datasets.own import open_csv, open_folder
 from soundscene_train.datasets.tau import open_tau
 from soundscene_train.errors import DatasetError
 
-__all__ = ["DATASET_NAMES", "open_dataset"]
+__all__ = ["DATASET_NAMES", "OWN_NAMES", "open_dataset"]
 
-DATASET_NAMES: Final = ("esc10", "tau", "synthetic")
+DATASET_NAMES: Final = ("esc10", "tau", "synthetic", "folder", "csv")
+OWN_NAMES: Final = ("folder", "csv")
+"""The user's own recordings."""
 
 
-def open_dataset(name: str, folder: Path | None, city: CitySettings | None = None) -> Dataset:
+def open_dataset(name: str, folder: Path | None, city: CitySettings | None = None, fold_count: int = 5) -> Dataset:
     """Open a data set, making it first if it is the synthetic city.
 
     Parameters
@@ -27,6 +30,8 @@ def open_dataset(name: str, folder: Path | None, city: CitySettings | None = Non
         Where it lies; needed for recordings. The synthetic city is written there.
     city : CitySettings or None
         Size of the synthetic city.
+    fold_count : int >= 2
+        Folds of the user's own recordings.
 
     Raises
     ------
@@ -39,6 +44,8 @@ def open_dataset(name: str, folder: Path | None, city: CitySettings | None = Non
         raise DatasetError(f"{name} needs --data-dir")
     if name == "esc10":
         return open_esc10(folder)
+    if name in OWN_NAMES:
+        return (open_folder if name == "folder" else open_csv)(folder, fold_count)
     if name == "synthetic":
         build_city(folder, city or CitySettings())
         return open_tau(folder, "synthetic-city")

@@ -1,0 +1,209 @@
+"""A user's own recordings: groups stay on one side, and whatever is wrong is said in one line before work begins."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from soundscene_train.__main__ import main
+from soundscene_train.datasets import open_dataset
+from soundscene_train.datasets.folds import assign_folds
+from soundscene_train.datasets.inspection import format_inspection, inspect_clips
+from soundscene_train.errors import DatasetError
+from tests.train.test_main import RECIPE
+
+RATE_HZ = 16_000
+
+
+def write(path: Path, samples: NDArray[np.float64], rate_hz: int = RATE_HZ) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, samples.astype(np.float32), rate_hz)
+
+
+def sound(label: str, number: int, seconds: float = 1.1) -> NDArray[np.float64]:
+    generator = np.random.default_rng([number, len(label)])
+    count = round(seconds * RATE_HZ)
+    if label == "hum":
+        return np.asarray(0.1 * np.sin(generator.uniform(0.1, 0.5) * np.arange(count)))
+    return np.asarray(0.05 * generator.standard_normal(count).clip(-4, 4))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Two classes in three places, two clips each."""
+    home = tmp_path / "My Sounds"
+    for label in ("hum", "hiss"):
+        for place in range(3):
+            for take in range(2):
+                write(home / label / f"place-{place}" / f"{take}.wav", sound(label, 2 * place + take))
+    return home
+
+
+def write_table(path: Path, rows: list[dict[str, str]]) -> None:
+    with path.open("w", newline="") as stream:
+        writer = csv.DictWriter(stream, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def rows_of(folder: Path) -> list[dict[str, str]]:
+    return [
+        {"path": str(path.relative_to(folder)), "label": path.parts[-3], "group": path.parts[-2]}
+        for path in sorted(folder.rglob("*.wav"))
+    ]
+
+
+def test_a_folder_for_each_class(folder: Path) -> None:
+    """Classes are its folders, groups the folders below; a place is in one fold for all classes."""
+    (folder / "hum" / ".hidden.wav").write_bytes(b"")
+    (folder / "notes.txt").write_text("not audio")
+    dataset = open_dataset("folder", folder, fold_count=3)
+    assert dataset.name == "folder-my-sounds"
+    assert dataset.labels == ("hiss", "hum")
+    assert len(dataset.clips) == 12
+    folds = defaultdict(set)
+    for clip in dataset.clips:
+        folds[clip.group].add(clip.part)
+    assert {group: len(found) for group, found in folds.items()} == {"place-0": 1, "place-1": 1, "place-2": 1}
+    assert dataset.parts == ("1", "2", "3")
+
+
+def test_a_table_says_the_same(folder: Path) -> None:
+    """The same files by a table with groups get the same folds; given folds are kept."""
+    rows = rows_of(folder)
+    write_table(folder / "clips.csv", rows)
+    by_table, by_folder = open_dataset("csv", folder, fold_count=3), open_dataset("folder", folder, fold_count=3)
+    assert {(c.path, c.part) for c in by_table.clips} == {(c.path, c.part) for c in by_folder.clips}
+    write_table(folder / "clips.csv", [{**row, "fold": "AB"[row["group"] == "place-0"], "device": "d"} for row in rows])
+    given_folds = open_dataset("csv", folder / "clips.csv")
+    assert given_folds.parts == ("A", "B")
+    assert {clip.device for clip in given_folds.clips} == {"d"}
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from("xyz"), st.integers(0, 12)), min_size=1, max_size=80),
+    st.integers(2, 4),
+)
+def test_folds_keep_groups_whole_and_classes_spread(clips: list[tuple[str, int]], fold_count: int) -> None:
+    """No group is split, the same clips give the same folds, and where each group has one class every fold has each."""
+    labels, groups = [label for label, _ in clips], [f"{label}{number}" for label, number in clips]
+    try:
+        folds = assign_folds(labels, groups, fold_count)
+    except DatasetError:
+        assert min(len({g for g in groups if g[0] == label}) for label in set(labels)) < fold_count
+        return
+    assert folds == assign_folds(labels, groups, fold_count)
+    assert len(set(zip(groups, folds, strict=True))) == len(set(groups))
+    for label in set(labels):
+        assert len({fold for fold, other in zip(folds, labels, strict=True) if other == label}) == fold_count
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"path": "hum/place-0/0.wav"}, "more than once"),
+        ({"label": ""}, "line 13 has no path or no label"),
+        ({"path": "hum/nowhere.wav"}, "nowhere.wav"),
+        ({"label": "whistle"}, "class 'whistle' comes from 1 group"),
+    ],
+)
+def test_a_wrong_row_is_named(folder: Path, change: dict[str, str], message: str) -> None:
+    """One line says which row, and what to do."""
+    rows = rows_of(folder)
+    write_table(folder / "clips.csv", [*rows[:-1], {**rows[-1], **change}])
+    with pytest.raises(DatasetError, match=message):
+        open_dataset("csv", folder, fold_count=3)
+
+
+def test_a_group_on_both_sides_is_refused(folder: Path) -> None:
+    """What was trained on would be tested."""
+    rows = [{**row, "fold": str(number % 2)} for number, row in enumerate(rows_of(folder))]
+    write_table(folder / "clips.csv", rows)
+    with pytest.raises(DatasetError, match="groups in more than one fold: place-0"):
+        open_dataset("csv", folder)
+
+
+def test_too_few_classes_or_groups_are_refused(folder: Path, tmp_path: Path) -> None:
+    """A class that is alone, empty, or from one place cannot be learnt and tested."""
+    with pytest.raises(DatasetError, match="comes from 3 groups, and 5 folds need as many"):
+        open_dataset("folder", folder)
+    (folder / "empty").mkdir()
+    with pytest.raises(DatasetError, match="empty hold no audio"):
+        open_dataset("folder", folder, fold_count=3)
+    with pytest.raises(DatasetError, match="at least two folders"):
+        open_dataset("folder", tmp_path)
+    with pytest.raises(DatasetError, match="no such folder"):
+        open_dataset("folder", tmp_path / "nowhere")
+
+
+def test_the_inspection_finds_what_deserves_a_look(folder: Path) -> None:
+    """Silence, clipping, doubles, short and unreadable clips are named, others are not."""
+    write(folder / "hum" / "place-0" / "silent.wav", np.zeros(RATE_HZ))
+    write(folder / "hum" / "place-1" / "loud.wav", np.sign(sound("hum", 1)))
+    write(folder / "hiss" / "place-2" / "short.wav", sound("hiss", 9, 0.2), 8_000)
+    write(folder / "hiss" / "place-1" / "twin.wav", sound("hum", 0))
+    (folder / "hum" / "place-2" / "torn.wav").write_bytes(b"RIFF")
+    dataset = open_dataset("folder", folder, fold_count=3)
+    text = format_inspection(dataset, inspect_clips(dataset), 1.0)
+    assert "1 silent, below -80 dBFS: silent.wav" in text
+    assert "1 clipped, more than 0.1 % of the samples at full scale: loud.wav" in text
+    assert "1 shorter than a window of 1.0 s, and repeated to fill it: short.wav" in text
+    assert "the same sound, under different label and fold and group: twin.wav, 0.wav" in text
+    assert "1 cannot be read: torn.wav" in text
+    assert "8000 Hz: 1, 16000 Hz: 15" in text
+
+
+def test_prepare_says_what_cannot_be_read_before_it_begins(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An unreadable file ends it with one line; left out on demand, everything else is prepared."""
+    monkeypatch.chdir(tmp_path)
+    Path("tiny.toml").write_text(RECIPE)
+    (folder / "hum" / "place-2" / "torn.wav").write_bytes(b"RIFF")
+    words = ["prepare", "--dataset", "folder", "--data-dir", str(folder), "--folds", "3", "--recipe", "tiny.toml"]
+    assert main(words) == 2
+    told = capsys.readouterr()
+    assert "torn.wav" in told.err.splitlines()[-1]
+    assert "--skip-unreadable" in told.err.splitlines()[-1]
+    assert "spectrograms" not in told.err
+    assert main([*words, "--skip-unreadable"]) == 0
+    assert "folder-my-sounds: 12 clips, 12 windows" in capsys.readouterr().out
+    with Path("runs/cache/folder-my-sounds-clips.csv").open() as stream:
+        assert len(list(csv.DictReader(stream))) == 12
+
+
+def test_cross_validation_tests_every_clip_once(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each fold by networks that have not met its groups; together they are all clips; again, nothing is left to do."""
+    monkeypatch.chdir(tmp_path)
+    Path("tiny.toml").write_text(RECIPE)
+    words = ["cross-validate", "--dataset", "folder", "--data-dir", str(folder), "--folds", "3"]
+    words += ["--recipe", "tiny.toml", "--epochs", "40"]
+    assert main(words) == 0
+    first = capsys.readouterr()
+    home = Path("runs/folder-tiny-folds")
+    report = json.loads((home / "evaluation.json").read_text())
+    fused = report["results"][report["rule"]]
+    assert fused["clip_count"] == 12
+    assert sum(fold["clip_count"] for fold in report["folds"].values()) == 12
+    assert sum(fold["correct_count"] for fold in report["folds"].values()) == fused["correct_count"]
+    assert fused["correct_count"] >= 9, "a hum and a hiss"
+    for part in report["folds"]:
+        plan = json.loads((home / f"fold-{part}" / "plan.json").read_text())
+        assert plan["test_parts"] == [part]
+        assert part not in plan["train_parts"]
+    assert (home / "report.html").is_file()
+    assert main(words) == 0
+    again = capsys.readouterr()
+    assert again.out == first.out
+    assert "training" not in again.err

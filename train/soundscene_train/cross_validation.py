@@ -1,0 +1,87 @@
+"""Cross-validation: each part is tested by networks that were trained on all the others."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from soundscene_train.assessment.assess import AssessmentSettings, assess_scores, results_of
+from soundscene_train.assessment.clip_scores import ClipScores
+from soundscene_train.errors import TrainingError
+from soundscene_train.plan import Plan
+from soundscene_train.report import write_report
+from soundscene_train.stages import Evaluation, Reporter, evaluate_run, fit_run
+
+__all__ = ["cross_validate", "join_scores"]
+
+
+def cross_validate(plan: Plan, folder: Path, reporter: Reporter, jobs: int = 1) -> Evaluation:
+    """Train and test a run per part, going on where it stopped, and judge all test clips together.
+
+    Parameters
+    ----------
+    plan : Plan
+        Its `train_parts` are the parts taken in turn; None takes all.
+    folder : Path
+        Gets `fold-PART` for each run, and a report over all of them.
+    reporter : Reporter
+        Told how far it is.
+    jobs : int > 0
+        Processes that train.
+
+    Raises
+    ------
+    TrainingError
+        There are fewer than two parts, or a training cannot go on.
+    """
+    selection = replace(plan, test_parts=()).open()
+    parts = plan.train_parts or selection.dataset.parts
+    if len(parts) < 2:
+        raise TrainingError(f"cross-validation needs at least two parts, and there is {', '.join(parts)}")
+    plan = replace(plan, train_parts=tuple(parts), test_parts=())
+    plan.save(folder)
+    scores = []
+    for part in parts:
+        home = folder / f"fold-{part}"
+        one = replace(plan, train_parts=tuple(other for other in parts if other != part), test_parts=(part,))
+        fit_run(one, home, reporter, jobs=jobs)
+        evaluate_run(one, home, reporter)
+        scores.append(ClipScores.load(home))
+    return _judge(plan, folder, scores)
+
+
+def join_scores(scores: list[ClipScores]) -> ClipScores:
+    """Put the clips of several tests behind each other."""
+    counts = [len(one.truth) for one in scores]
+    firsts = np.cumsum([0, *counts[:-1]])
+    return ClipScores(
+        np.concatenate([one.windows for one in scores], axis=1),
+        np.concatenate([first + one.clip_of_window for first, one in zip(firsts, scores, strict=True)]),
+        np.concatenate([one.truth for one in scores]),
+        scores[0].labels,
+        sum((one.devices for one in scores), ()),
+        sum((one.groups for one in scores), ()),
+        sum((one.parts for one in scores), ()),
+    )
+
+
+def _judge(plan: Plan, folder: Path, scores: list[ClipScores]) -> Evaluation:
+    joined, rule = join_scores(scores), plan.recipe.fusion.rule
+    joined.save(folder)
+    summary = assess_scores(joined, rule, AssessmentSettings())
+    evaluation = Evaluation(results_of(joined), {}, rule, joined.labels, summary)
+    name = plan.open().dataset.name
+    tested_on = f"{name}: each of the parts {', '.join(joined.parts)} by the same recipe trained on the others"
+    extra: dict[str, Any] = {
+        "title": f"{plan.recipe.name} on {name}, cross-validated",
+        "labels": list(joined.labels),
+        "tested_on": list(joined.parts),
+        "trained_on": list(joined.parts),
+        "metrics": evaluation.metrics(tested_on),
+        "folds": {one.parts[0]: results_of(one)[rule].to_dict() for one in scores},
+    }
+    write_report(folder, evaluation.results, joined.labels, rule, extra)
+    return evaluation
