@@ -54,7 +54,7 @@ def unknown_options(command: str) -> set[str]:
     program = Path(words[0]).name if words else ""
     if program not in MODULES:
         return set()
-    subcommand = words[1:2] if len(words) > 1 and re.fullmatch(r"[a-z]+", words[1]) else []
+    subcommand = words[1:2] if len(words) > 1 and re.fullmatch(r"[a-z]+(-[a-z]+)*", words[1]) else []
     text = help_text(MODULES[program], *subcommand) or help_text(MODULES[program])
     given = {word.split("=")[0] for word in words if re.match(r"--[a-z]", word)}
     return given - set(re.findall(r"--[a-z][a-z0-9-]*", text))
