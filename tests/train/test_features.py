@@ -21,7 +21,7 @@ SETTINGS = FeatureSettings(TINY_FRONT_END)
 
 
 def test_features_are_the_plugins_own(esc_folder: Path, tmp_path: Path) -> None:
-    """A cached window equals the plugin's spectrograms of the same window of the same file."""
+    """A cached window is the plugin's spectrograms of the same window of the same file, to a step of half precision."""
     dataset = open_dataset("esc10", esc_folder)
     features = prepare_features(dataset, SETTINGS, tmp_path)
     front_end = FrontEnd(TINY_FRONT_END)
@@ -30,7 +30,7 @@ def test_features_are_the_plugins_own(esc_folder: Path, tmp_path: Path) -> None:
         with AudioFile(dataset.clips[position].path) as audio:
             (expected,) = [front_end.window_spectra(w.samples) for w in audio.windows(TINY_FRONT_END, "repeat")]
         for name, spectra in features.spectra.items():
-            np.testing.assert_array_equal(spectra[window], getattr(expected, name))
+            np.testing.assert_array_equal(spectra[window], getattr(expected, name).astype(np.float16))
 
 
 def test_patches_before_and_after_export_are_the_same(esc_folder: Path, tmp_path: Path) -> None:
@@ -52,29 +52,29 @@ def test_a_cache_is_found_again_and_others_are_apart(esc_folder: Path, tmp_path:
     told: list[int] = []
     for _ in range(2):
         prepare_features(dataset, SETTINGS, tmp_path, lambda done, total: told.append(done))
-    assert told == list(range(1, 37))
+    assert told == [10, 20, 30, 36]
     prepare_features(dataset, FeatureSettings(TINY_FRONT_END, gain_db=-20.0), tmp_path)
     assert len(list(tmp_path.iterdir())) == 2
 
 
 def test_interrupted_work_goes_on(tmp_path: Path) -> None:
-    """After an interruption only what was not yet noted down is computed again, and the result is the same."""
+    """After an interruption only what was not finished is computed, by two processes, to the same result."""
     write_esc(tmp_path, clips_per_fold=7)
     dataset = open_dataset("esc10", tmp_path)
     whole = prepare_features(dataset, SETTINGS, tmp_path / "whole")
 
     def stop(done: int, total: int) -> None:
-        if done == 60:
+        if done == 40:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         prepare_features(dataset, SETTINGS, tmp_path / "cache", stop)
     told: list[int] = []
-    resumed = prepare_features(dataset, SETTINGS, tmp_path / "cache", lambda done, total: told.append(done))
-    assert told == list(range(51, 64))
+    resumed = prepare_features(dataset, SETTINGS, tmp_path / "cache", lambda done, total: told.append(done), jobs=2)
+    assert told == [50, 60, 63]
     np.testing.assert_array_equal(resumed.clip_of_window, whole.clip_of_window)
     for name in whole.spectra:
-        np.testing.assert_array_equal(resumed.spectra[name], whole.spectra[name])
+        np.testing.assert_allclose(resumed.spectra[name][:], whole.spectra[name][:], rtol=1e-3)  # a step
 
 
 def test_gain_does_not_reach_the_network(esc_folder: Path, tmp_path: Path) -> None:
@@ -88,7 +88,7 @@ def test_gain_does_not_reach_the_network(esc_folder: Path, tmp_path: Path) -> No
     before, after = (
         level_proof_spectra(features.spectra["mel"], windows, TINY_FRONT_END, constants) for features in (plain, loud)
     )
-    np.testing.assert_allclose(after, before, atol=1e-4)
+    np.testing.assert_allclose(after, before, atol=5e-3)  # half precision
 
 
 def test_a_clip_that_is_no_audio_is_named(tmp_path: Path) -> None:

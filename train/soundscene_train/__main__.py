@@ -98,7 +98,7 @@ def _prepare(plan: Plan, reporter: Reporter, jobs: int) -> None:
         write_inspection(path, facts)
         print(f"each clip: {path}")
         require_readable(facts)
-    selection, features = stages.prepare_run(plan, reporter, is_inspected=True)
+    selection, features = stages.prepare_run(plan, reporter, jobs=jobs, is_inspected=True)
     print(f"{selection.dataset.name}: {len(selection.dataset.clips)} clips, {features.window_count} windows")
 
 

@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -28,7 +29,7 @@ from soundscene.frontend import (
 )
 from soundscene.settings import NETWORK_NAMES, FrontEndSettings
 from soundscene_train.datasets import Dataset
-from soundscene_train.errors import DatasetError
+from soundscene_train.feature_cache import Block, StoredSpectra, fill_cache, is_filled, open_cache
 
 __all__ = [
     "FeatureSettings",
@@ -43,7 +44,6 @@ Array = NDArray[np.float32]
 Progress = Callable[[int, int], None]
 """Called with clips done and clips in all."""
 
-_CHECKPOINT_CLIPS: Final = 50
 _STEPS: Final = np.float32(2**15)
 """Steps of 16-bit audio from silence to full scale."""
 _SLICE_WINDOWS: Final = 256
@@ -75,13 +75,13 @@ class Features:
 
     Parameters
     ----------
-    spectra : mapping of network to np.ndarray [shape=(windows, window frames, bands), float32]
-        Natural logarithm of power, memory-mapped.
+    spectra : mapping of network to StoredSpectra
+        Natural logarithm of power; an index gives np.ndarray [shape=(n, window frames, bands), float32].
     clip_of_window : np.ndarray [shape=(windows,), int64]
         Position in `Dataset.clips` of the clip each window is cut from.
     """
 
-    spectra: dict[str, Array]
+    spectra: dict[str, StoredSpectra]
     clip_of_window: NDArray[np.int64]
 
     @property
@@ -95,7 +95,7 @@ class Features:
 
 
 def prepare_features(
-    dataset: Dataset, settings: FeatureSettings, cache: Path, progress: Progress | None = None
+    dataset: Dataset, settings: FeatureSettings, cache: Path, progress: Progress | None = None, jobs: int = 1
 ) -> Features:
     """Compute or find the spectrograms of a data set.
 
@@ -111,38 +111,35 @@ def prepare_features(
         Folder for all caches.
     progress : callable or None
         Told how far it is.
+    jobs : int > 0
+        Processes.
 
     Raises
     ------
     DatasetError
-        A clip cannot be read, or the folder cannot be written.
+        The folder cannot be written, or what is in it is damaged.
     AudioError
         A clip is not audio.
     """
     folder = _folder(dataset, settings, cache)
-    index = folder / "windows.json"
-    try:
-        if not index.is_file():
-            folder.mkdir(parents=True, exist_ok=True)
-            clip_of_window = _fill(folder, dataset, settings, progress)
-            _write_json(index, clip_of_window)
-    except OSError as error:
-        raise DatasetError(f"{folder}: features cannot be written: {error.strerror or error}") from error
-    spectra = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in NETWORK_NAMES}
-    return Features(spectra, np.asarray(json.loads(index.read_text()), np.int64))
+    if not is_filled(folder):
+        fill_cache(folder, [clip.path for clip in dataset.clips], partial(_compute, settings), jobs, progress)
+    return Features(*open_cache(folder))
 
 
 def has_features(dataset: Dataset, settings: FeatureSettings, cache: Path) -> bool:
     """Tell whether a data set's spectrograms are all there."""
-    return (_folder(dataset, settings, cache) / "windows.json").is_file()
+    return is_filled(_folder(dataset, settings, cache))
 
 
-def measure_standardisation(spectra: Array, windows: NDArray[np.int64], settings: FrontEndSettings) -> Standardisation:
+def measure_standardisation(
+    spectra: StoredSpectra | Array, windows: NDArray[np.int64], settings: FrontEndSettings
+) -> Standardisation:
     """Mean and standard deviation of a network's training input, after the steps that make it level-proof.
 
     Parameters
     ----------
-    spectra : np.ndarray [shape=(windows, window frames, bands), float32]
+    spectra : StoredSpectra or np.ndarray [shape=(windows, window frames, bands), float32]
         Natural logarithm of power.
     windows : np.ndarray [shape=(n,), int64]
         Those that are trained on.
@@ -170,7 +167,10 @@ def measure_standardisation(spectra: Array, windows: NDArray[np.int64], settings
 
 
 def level_proof_spectra(
-    spectra: Array, windows: NDArray[np.int64], settings: FrontEndSettings, standardisation: Standardisation
+    spectra: StoredSpectra | Array,
+    windows: NDArray[np.int64],
+    settings: FrontEndSettings,
+    standardisation: Standardisation,
 ) -> Array:
     """Return some windows after all steps before the deltas.
 
@@ -200,37 +200,19 @@ def _key(dataset: Dataset, settings: FeatureSettings) -> str:
     return hashlib.sha256(content.encode()).hexdigest()[:12]
 
 
-def _fill(folder: Path, dataset: Dataset, settings: FeatureSettings, progress: Progress | None) -> list[int]:
-    """Append clip after clip to one raw file per network, noting down complete stretches; then give them headers."""
-    note = folder / "progress.json"
-    clip_of_window: list[int] = json.loads(note.read_text())["windows"] if note.is_file() else []
-    first_clip = json.loads(note.read_text())["clips"] if note.is_file() else 0
+def _compute(settings: FeatureSettings, clips: Sequence[Path]) -> Block:
+    """Return the spectrograms of some clips' windows."""
     front_end = FrontEnd(settings.front_end)
-    shape = (settings.front_end.window_frames, settings.front_end.band_count)
-    window_bytes = 4 * shape[0] * shape[1]
-    streams = {name: (folder / f"{name}.raw").open("r+b" if first_clip else "w+b") for name in NETWORK_NAMES}
-    try:
-        for stream in streams.values():
-            stream.truncate(len(clip_of_window) * window_bytes)
-            stream.seek(0, 2)
-        for position in range(first_clip, len(dataset.clips)):
-            for spectra in _clip_spectra(front_end, dataset.clips[position].path, settings):
-                for name, stream in streams.items():
-                    stream.write(np.ascontiguousarray(getattr(spectra, name), np.float32).tobytes())
-                clip_of_window.append(position)
-            if progress is not None:
-                progress(position + 1, len(dataset.clips))
-            if (position + 1) % _CHECKPOINT_CLIPS == 0:
-                for stream in streams.values():
-                    stream.flush()
-                _write_json(note, {"clips": position + 1, "windows": clip_of_window})
-    finally:
-        for stream in streams.values():
-            stream.close()
-    for name in NETWORK_NAMES:
-        _add_header(folder, name, (len(clip_of_window), *shape))
-    note.unlink(missing_ok=True)
-    return clip_of_window
+    counts, windows = [], []
+    for path in clips:
+        found = list(_clip_spectra(front_end, path, settings))
+        counts.append(len(found))
+        windows += found
+    shape = (0, settings.front_end.window_frames, settings.front_end.band_count)
+    return counts, {
+        name: np.asarray([getattr(spectra, name) for spectra in windows], np.float16).reshape(-1, *shape[1:])
+        for name in NETWORK_NAMES
+    }
 
 
 def _clip_spectra(front_end: FrontEnd, path: Path, settings: FeatureSettings) -> Iterator[WindowSpectra]:
@@ -244,20 +226,3 @@ def _clip_spectra(front_end: FrontEnd, path: Path, settings: FeatureSettings) ->
             if settings.gain_db < 0.0:
                 samples = np.asarray(np.round(samples * _STEPS) / _STEPS, np.float32)
             yield front_end.window_spectra(resample_window(samples, window.sample_rate_hz, settings.front_end))
-
-
-def _add_header(folder: Path, name: str, shape: tuple[int, ...]) -> None:
-    raw = folder / f"{name}.raw"
-    source = np.memmap(raw, np.float32, "r", shape=shape)
-    target = np.lib.format.open_memmap(folder / f"{name}.npy", "w+", np.float32, shape)
-    for first in range(0, shape[0], _SLICE_WINDOWS):
-        target[first : first + _SLICE_WINDOWS] = source[first : first + _SLICE_WINDOWS]
-    target.flush()
-    raw.unlink()
-
-
-def _write_json(path: Path, content: object) -> None:
-    """Write whole or not at all."""
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(content))
-    temporary.replace(path)

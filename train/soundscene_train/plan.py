@@ -76,9 +76,11 @@ class Plan:
             test = tuple(part for part in dataset.parts if part not in train)
         return Selection(dataset, train, test)
 
-    def features(self, selection: Selection, gain_db: float = 0.0, progress: Progress | None = None) -> Features:
+    def features(
+        self, selection: Selection, gain_db: float = 0.0, progress: Progress | None = None, jobs: int = 1
+    ) -> Features:
         """Compute or find the spectrograms of the whole data set."""
-        return prepare_features(selection.dataset, self._feature_settings(gain_db), self.cache_dir, progress)
+        return prepare_features(selection.dataset, self._feature_settings(gain_db), self.cache_dir, progress, jobs)
 
     def has_features(self, selection: Selection) -> bool:
         """Tell whether the spectrograms of the whole data set are there."""

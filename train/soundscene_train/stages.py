@@ -87,7 +87,7 @@ class Evaluation:
 
 
 def prepare_run(
-    plan: Plan, reporter: Reporter, gain_db: float = 0.0, *, is_inspected: bool = False
+    plan: Plan, reporter: Reporter, gain_db: float = 0.0, *, jobs: int = 1, is_inspected: bool = False
 ) -> tuple[Selection, Features]:
     """Make or open the data set and compute what is missing of its spectrograms.
 
@@ -98,9 +98,9 @@ def prepare_run(
         build_city(plan.data_dir, plan.city, _step(reporter, "synthetic city"))
     selection = plan.open()
     if plan.dataset_name in OWN_NAMES and not is_inspected and not plan.has_features(selection):
-        require_readable(inspect_run(plan, reporter))
+        require_readable(inspect_run(plan, reporter, jobs))
     stage = "spectrograms" if not gain_db else f"spectrograms at {gain_db:+g} dB"
-    return selection, plan.features(selection, gain_db, _step(reporter, stage))
+    return selection, plan.features(selection, gain_db, _step(reporter, stage), jobs)
 
 
 def inspect_run(plan: Plan, reporter: Reporter, jobs: int = 1) -> list[ClipFacts]:
@@ -119,7 +119,7 @@ def fit_run(
 ) -> None:
     """Train the networks of a run, going on where it stopped."""
     plan.save(folder)
-    prepare_run(plan, reporter)
+    prepare_run(plan, reporter, jobs=jobs)
     total = plan.recipe.fit.epochs
     fit_networks(plan, folder, networks, jobs, lambda network, done, loss: reporter.epoch(network, done, total, loss))
 

@@ -1,0 +1,113 @@
+"""A cache is whole or grows on: no kill, full disk or damage passes for spectrograms."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from soundscene_train.errors import DatasetError
+from soundscene_train.feature_cache import Block, fill_cache, is_filled, open_cache
+
+ROOT = Path(__file__).parents[2]
+CLIPS = [Path(f"{number}.wav") for number in range(35)]
+
+
+def compute(clips: Sequence[Path]) -> Block:
+    """One window for an even clip, two for an odd one, filled with the clip's number."""
+    numbers = [int(clip.stem) for clip in clips]
+    counts = [1 + number % 2 for number in numbers]
+    windows = np.repeat(np.asarray(numbers, np.float16), counts)[:, None, None] + np.zeros((1, 4, 3), np.float16)
+    return counts, dict.fromkeys(("mel", "gammatone", "cqt"), windows)
+
+
+def require_whole(folder: Path) -> None:
+    spectra, clip_of_window = open_cache(folder)
+    assert np.bincount(clip_of_window).tolist() == [1 + number % 2 for number in range(len(CLIPS))]
+    for stored in spectra.values():
+        found = stored[np.arange(len(stored))]
+        assert found.dtype == np.float32
+        np.testing.assert_array_equal(found[:, 0, 0], clip_of_window)
+
+
+def test_what_is_computed_is_found(tmp_path: Path) -> None:
+    """Arrays of float32 come out of half the bytes; nothing else stays in the folder."""
+    assert not is_filled(tmp_path)
+    fill_cache(tmp_path, CLIPS, compute)
+    assert is_filled(tmp_path)
+    require_whole(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["cqt.npy", "gammatone.npy", "index.json", "mel.npy"]
+
+
+@pytest.mark.parametrize("name", ["mel.npy", "index.json"])
+def test_damage_is_found(tmp_path: Path, name: str) -> None:
+    """A changed byte or a cut file is refused with what to do."""
+    fill_cache(tmp_path, CLIPS, compute)
+    content = bytearray((tmp_path / name).read_bytes())
+    (tmp_path / name).write_bytes(content[:-3])
+    with pytest.raises(DatasetError, match="remove this folder to compute it again"):
+        open_cache(tmp_path)
+    if name == "mel.npy":
+        content[-1] ^= 1
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(DatasetError, match=r"mel\.npy is not what was written"):
+            open_cache(tmp_path)
+
+
+SLOW = """
+import sys, time
+from pathlib import Path
+from soundscene_train.feature_cache import fill_cache
+from tests.train.test_feature_cache import CLIPS, compute
+def slow(clips):
+    time.sleep(0.2)
+    return compute(clips)
+fill_cache(Path(sys.argv[1]), CLIPS, slow)
+"""
+
+
+def test_a_kill_loses_no_finished_block(tmp_path: Path) -> None:
+    """Killed with SIGKILL after its second block, the work goes on with the third."""
+    with subprocess.Popen([sys.executable, "-c", SLOW, str(tmp_path)], cwd=ROOT) as process:
+        while len(list(tmp_path.glob("block-*.npz"))) < 2:
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.send_signal(signal.SIGKILL)
+    kept = len(list(tmp_path.glob("block-*.npz")))
+    told: list[int] = []
+    fill_cache(tmp_path, CLIPS, compute, progress=lambda done, total: told.append(done))
+    assert told == [30, 35][kept - 2 :]
+    require_whole(tmp_path)
+
+
+FULL = """
+import resource, sys
+from pathlib import Path
+from soundscene_train.errors import DatasetError
+from soundscene_train.feature_cache import fill_cache
+from tests.train.test_feature_cache import CLIPS, compute
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]),) * 2)
+try:
+    fill_cache(Path(sys.argv[1]), CLIPS, compute)
+except DatasetError as error:
+    sys.exit(str(error))
+"""
+
+
+@pytest.mark.parametrize("limit_bytes", [100, 1_500])
+def test_a_full_disk_ends_it_with_one_line_and_keeps_what_is_there(tmp_path: Path, limit_bytes: int) -> None:
+    """Whether a block or the joined array no longer fits: the message says what to do, and doing it suffices."""
+    command = [sys.executable, "-c", FULL, str(tmp_path), str(limit_bytes)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, env=os.environ)
+    assert done.returncode == 1
+    assert "make room and run the same command again" in done.stderr
+    assert not is_filled(tmp_path)
+    fill_cache(tmp_path, CLIPS, compute)
+    require_whole(tmp_path)

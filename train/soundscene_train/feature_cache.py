@@ -1,0 +1,186 @@
+"""Spectrograms on disk: computed in blocks by several processes, kept as half-precision arrays with checksums.
+
+While it grows, a cache is a folder of blocks, each whole or absent, so that work which is killed goes on where it
+stopped. Finished, it is one array per network and `index.json`.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from soundscene.settings import NETWORK_NAMES
+from soundscene_train.errors import DatasetError
+
+__all__ = ["Block", "StoredSpectra", "fill_cache", "is_filled", "open_cache"]
+
+Array = NDArray[np.float32]
+Block = tuple[list[int], dict[str, NDArray[np.float16]]]
+"""Windows of each clip, and the windows' spectrograms by network."""
+
+_BLOCK_CLIPS: Final = 10
+_INDEX: Final = "index.json"
+_READ_BYTES: Final = 1 << 24
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StoredSpectra:
+    """Spectrograms of all windows, on disk; what is taken out of it is float32.
+
+    Parameters
+    ----------
+    stored : np.memmap [shape=(windows, window frames, bands), float16]
+        Natural logarithm of power. Its steps are 0.14 dB at most.
+    """
+
+    stored: NDArray[np.float16]
+
+    def __len__(self) -> int:
+        return len(self.stored)
+
+    def __getitem__(self, windows: NDArray[np.int64] | slice | int) -> Array:
+        return np.asarray(self.stored[windows], np.float32)
+
+
+def is_filled(folder: Path) -> bool:
+    """Tell whether a cache is complete."""
+    return (folder / _INDEX).is_file()
+
+
+def fill_cache(
+    folder: Path,
+    clips: Sequence[Path],
+    compute: Callable[[Sequence[Path]], Block],
+    jobs: int = 1,
+    progress: Callable[[int, int], None] | None = None,
+) -> None:
+    """Compute what is missing.
+
+    Parameters
+    ----------
+    folder : Path
+        Of this cache alone.
+    clips : sequence of Path
+        All clips, in the order of the data set.
+    compute : callable
+        Returns the spectrograms of some clips; must be picklable where there are several jobs.
+    jobs : int > 0
+        Processes.
+    progress : callable or None
+        Told clips done and clips in all, block by block.
+
+    Raises
+    ------
+    DatasetError
+        The folder cannot be written. What is finished stays.
+    """
+    from joblib import Parallel, delayed
+
+    starts = range(0, len(clips), _BLOCK_CLIPS)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        missing = [first for first in starts if not _block_path(folder, first).is_file()]
+        work = (delayed(_store_block)(folder, first, clips[first : first + _BLOCK_CLIPS], compute) for first in missing)
+        done = len(clips) - sum(len(clips[first : first + _BLOCK_CLIPS]) for first in missing)
+        for count in Parallel(n_jobs=jobs, return_as="generator")(work):
+            done += count
+            if progress is not None:
+                progress(done, len(clips))
+        _join(folder, starts)
+    except OSError as error:
+        raise DatasetError(
+            f"{folder}: spectrograms cannot be written: {error.strerror or error}; "
+            "make room and run the same command again: what is finished is kept"
+        ) from error
+
+
+def open_cache(folder: Path) -> tuple[dict[str, StoredSpectra], NDArray[np.int64]]:
+    """Open a complete cache.
+
+    Returns
+    -------
+    spectra : dict of network to StoredSpectra
+    clip_of_window : np.ndarray [shape=(windows,), int64]
+        Position of the clip that each window is cut from.
+
+    Raises
+    ------
+    DatasetError
+        A file is missing, or not what was written.
+    """
+    try:
+        index = json.loads((folder / _INDEX).read_text(encoding="utf-8"))
+        spectra = {}
+        for name in NETWORK_NAMES:
+            path = folder / f"{name}.npy"
+            if _checksum(path) != index["checksums"][name]:
+                raise ValueError(f"{path.name} is not what was written")
+            spectra[name] = StoredSpectra(np.load(path, mmap_mode="r"))
+        counts = np.asarray(index["windows"], np.int64)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DatasetError(f"{folder}: damaged ({error}); remove this folder to compute it again") from error
+    return spectra, np.repeat(np.arange(len(counts)), counts)
+
+
+def _block_path(folder: Path, first: int) -> Path:
+    return folder / f"block-{first:07d}.npz"
+
+
+def _store_block(folder: Path, first: int, clips: Sequence[Path], compute: Callable[[Sequence[Path]], Block]) -> int:
+    """Compute a block and write it whole or not at all; return its clips."""
+    counts, spectra = compute(clips)
+    path = _block_path(folder, first)
+    temporary = path.with_suffix(".tmp")
+    arrays: dict[str, Any] = {"counts": np.asarray(counts, np.int64), **spectra}
+    with temporary.open("wb") as stream:
+        np.savez(stream, **arrays)
+    temporary.replace(path)
+    return len(clips)
+
+
+def _join(folder: Path, starts: Sequence[int]) -> None:
+    """Write the arrays, then the index, then remove the blocks: killed in between, the joining begins anew."""
+    counts = [int(count) for block in _blocks(folder, starts) for count in block["counts"]]
+    for name in NETWORK_NAMES:
+        _join_network(folder, starts, name, sum(counts))
+    checksums = {name: _checksum(folder / f"{name}.npy") for name in NETWORK_NAMES}
+    temporary = folder / f"{_INDEX}.tmp"
+    temporary.write_text(json.dumps({"windows": counts, "checksums": checksums}), encoding="utf-8")
+    temporary.replace(folder / _INDEX)
+    for first in starts:
+        _block_path(folder, first).unlink()
+
+
+def _join_network(folder: Path, starts: Sequence[int], name: str, window_count: int) -> None:
+    target, at = None, 0
+    for block in _blocks(folder, starts):
+        part = block[name]
+        if target is None:
+            shape = (window_count, *part.shape[1:])
+            target = np.lib.format.open_memmap(folder / f"{name}.npy", "w+", np.float16, shape)
+        target[at : at + len(part)] = part
+        at += len(part)
+    if target is not None:
+        target.flush()
+
+
+def _blocks(folder: Path, starts: Sequence[int]) -> Iterator[Any]:
+    for first in starts:
+        with np.load(_block_path(folder, first)) as block:
+            yield block
+
+
+def _checksum(path: Path) -> int:
+    """CRC-32: against damage, not against intent."""
+    checksum = 0
+    with path.open("rb") as stream:
+        while part := stream.read(_READ_BYTES):
+            checksum = zlib.crc32(part, checksum)
+    return checksum
