@@ -52,13 +52,16 @@ def keras_fit_tuned() -> Epoch:
 
 def fast_step() -> Epoch:
     """What `soundscene-train fit` runs, augmentation included."""
+    from soundscene.frontend import Standardisation
+    from soundscene_train.batches import TrainingWindows
     from soundscene_train.fast_trainer import FastTrainer
     from soundscene_train.recipe import load_recipe
 
     recipe = load_recipe("demo").with_fit(epochs=1000, batch_size=BATCH_SIZE)
     generator = np.random.default_rng(0)
     spectra = generator.standard_normal((CLIPS, recipe.front_end.window_frames, 128)).astype(np.float32)
-    trainer = FastTrainer("mel", recipe, spectra, make_targets())
+    material = TrainingWindows(spectra, np.arange(CLIPS), make_targets(), Standardisation.identity())
+    trainer = FastTrainer("mel", recipe, material)
     return trainer.train_epoch
 
 

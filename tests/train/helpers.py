@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from soundscene.frontend import Standardisation
+from soundscene_train.batches import TrainingWindows
 from soundscene_train.network import NetworkSettings, build_network
 from soundscene_train.runtime import start_tensorflow
 from tests.train.conftest import TINY_FRONT_END
@@ -32,11 +34,16 @@ def lively_model(settings: NetworkSettings, labels: int = 5, bands: int = 32, fr
     return model
 
 
-def make_three_kinds(count: int = 24) -> tuple[Any, Any]:
+def make_material(spectra: Any, targets: Any) -> TrainingWindows:
+    """All windows, with constants that change nothing."""
+    return TrainingWindows(spectra, np.arange(len(spectra)), targets, Standardisation.identity())
+
+
+def make_three_kinds(count: int = 24) -> TrainingWindows:
     """Three classes, each with energy in bands of its own."""
     generator = np.random.default_rng(0)
     classes = np.arange(count) % 3
     spectra = generator.standard_normal((count, TINY_FRONT_END.window_frames, 32)).astype(np.float32)
     for index, kind in enumerate(classes):
         spectra[index, :, 10 * kind : 10 * kind + 6] += 2.0
-    return spectra, np.eye(3, dtype=np.float32)[classes]
+    return make_material(spectra, np.eye(3, dtype=np.float32)[classes])

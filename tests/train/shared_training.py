@@ -22,7 +22,7 @@ def main(devices: str, virtual_cpus: int) -> None:
     fit = dataclasses.replace(recipe.fit, engine="keras", devices=devices)
     network = dataclasses.replace(TINY_NETWORK, dropout=0.0)
     recipe = dataclasses.replace(recipe, fit=fit, network=network, front_end=TINY_FRONT_END)
-    trainer = KerasTrainer("mel", recipe, *make_three_kinds())
+    trainer = KerasTrainer("mel", recipe, make_three_kinds())
     losses = [trainer.train_epoch() for _ in range(2)]
     weights = float(sum(np.abs(np.asarray(variable)).sum() for variable in trainer.model.trainable_variables))
     print(json.dumps({"losses": losses, "weights": weights}), flush=True)

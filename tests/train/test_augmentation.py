@@ -7,8 +7,17 @@ import numpy as np
 import pytest
 
 from soundscene.frontend import with_deltas
-from soundscene_train.augmentation import Array, augmented_patches, mask_patches, mix_up, roll_windows
-from soundscene_train.recipe import AugmentationSettings
+from soundscene_train.augmentation import (
+    Array,
+    augmented_patches,
+    crop_windows,
+    lively_starts,
+    mask_patches,
+    mix_up,
+    recoloured,
+    roll_windows,
+)
+from soundscene_train.recipe import AugmentationSettings, Recipe
 from tests.train.conftest import TINY_FRONT_END
 
 FRAMES, BANDS = TINY_FRONT_END.window_frames, TINY_FRONT_END.band_count
@@ -29,6 +38,8 @@ def _all(spectra: Array, targets: Array, generator: np.random.Generator) -> list
     patches = with_deltas(spectra, TINY_FRONT_END)
     return [
         roll_windows(spectra, generator),
+        crop_windows(spectra, np.ones((len(spectra), FRAMES), np.bool_), 20, generator),
+        recoloured(spectra, np.arange(3 * BANDS, dtype=np.float32).reshape(3, BANDS), 0.5, generator),
         *mix_up(spectra, targets, 0.4, generator),
         mask_patches(patches, 8, 8, generator),
         *augmented_patches(spectra, targets, TINY_FRONT_END, everything, generator),
@@ -94,3 +105,58 @@ def test_mixing_commutes_with_deltas(spectra: Array, targets: Array) -> None:
     before = mixed(spectra, lambda x: with_deltas(x, TINY_FRONT_END))
     flat = with_deltas(spectra, TINY_FRONT_END).reshape(12, BANDS, -1)
     np.testing.assert_allclose(mixed(flat, lambda x: x.reshape(before.shape)), before, atol=1e-5)
+
+
+def test_a_crop_is_a_stretch_that_begins_where_it_may(spectra: Array) -> None:
+    """Every crop is so many neighbouring frames of its window, around the end if need be, from an allowed start."""
+    allowed = np.random.default_rng(2).random((len(spectra), FRAMES)) < 0.1
+    allowed[:, -1] = True
+    for seed in range(5):
+        crops = crop_windows(spectra, allowed, 20, np.random.default_rng(seed))
+        for window, crop, starts in zip(spectra, crops, allowed, strict=True):
+            possible = [np.roll(window, -start, axis=0)[:20] for start in np.flatnonzero(starts)]
+            assert any(np.array_equal(crop, stretch) for stretch in possible)
+
+
+@pytest.mark.parametrize("is_circular", [True, False])
+def test_crops_avoid_the_silence_around_a_short_sound(is_circular: bool) -> None:
+    """Of a window with ten loud frames, the crops that hold at least five of them are allowed, and no other."""
+    spectra = np.full((1, FRAMES, BANDS), -20.0, np.float32)
+    spectra[0, 4:14] = 0.0
+    found = lively_starts(spectra, 12, is_circular=is_circular)[0]
+    held = [sum(4 <= (start + frame) % FRAMES < 14 for frame in range(12)) for start in range(FRAMES)]
+    expected = np.array(held) >= 5
+    if not is_circular:
+        expected[FRAMES - 12 + 1 :] = False
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_in_silence_every_crop_is_allowed() -> None:
+    """A window that is the same throughout, digital silence included, can be cut anywhere."""
+    assert lively_starts(np.full((2, FRAMES, BANDS), -36.8, np.float32), 12, is_circular=True).all()
+
+
+def test_a_share_of_the_windows_gets_one_response_throughout(spectra: Array) -> None:
+    """Each window is left alone or gets one device's response in every frame; half of them do."""
+    many = np.tile(spectra, (40, 1, 1))
+    responses = np.random.default_rng(5).standard_normal((3, BANDS)).astype(np.float32)
+    added = recoloured(many, responses, 0.5, np.random.default_rng(1)) - many
+    options = np.concatenate([np.zeros((1, BANDS), np.float32), responses])
+    far = np.abs(added[:, None] - options[None, :, None]).max(axis=(2, 3))  # (windows, options)
+    assert far.min(axis=1).max() < 1e-5
+    counts = np.bincount(far.argmin(axis=1), minlength=4)
+    assert counts[0] / len(many) == pytest.approx(0.5, abs=0.1)
+    assert counts[1:].min() > 0
+
+
+def test_training_on_crops_makes_patches_of_their_length(spectra: Array, targets: Array) -> None:
+    """With everything else off, a patch is the front end's own of a stretch of the window."""
+    settings = AugmentationSettings(mixup_alpha=0.0, frequency_mask_bands=0, time_mask_frames=0, crop_frames=16)
+    recipe = Recipe(front_end=TINY_FRONT_END, augmentation=settings)
+    front_end = recipe.training_front_end
+    starts = np.zeros((len(spectra), FRAMES), np.bool_)
+    starts[:, 3] = True
+    patches, _ = augmented_patches(spectra, targets, front_end, settings, np.random.default_rng(0), starts=starts)
+    assert patches.shape == (12, BANDS, 16, 3)
+    whole = with_deltas(spectra, TINY_FRONT_END)
+    np.testing.assert_allclose(patches, whole[:, :, 3:19], atol=1e-5)

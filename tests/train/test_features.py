@@ -7,11 +7,10 @@ import pytest
 
 from soundscene.audio_files import AudioFile
 from soundscene.errors import AudioError
-from soundscene.frontend import FrontEnd, patch, with_deltas
+from soundscene.frontend import FrontEnd, level_proof, patch, with_deltas
 from soundscene_train.datasets import open_dataset
 from soundscene_train.features import (
     FeatureSettings,
-    level_proof_spectra,
     measure_standardisation,
     prepare_features,
 )
@@ -38,9 +37,8 @@ def test_patches_before_and_after_export_are_the_same(esc_folder: Path, tmp_path
     features = prepare_features(open_dataset("esc10", esc_folder), SETTINGS, tmp_path)
     windows = np.arange(6)
     constants = measure_standardisation(features.spectra["mel"], windows, TINY_FRONT_END)
-    trained = with_deltas(
-        level_proof_spectra(features.spectra["mel"], windows, TINY_FRONT_END, constants), TINY_FRONT_END
-    )
+    level = level_proof(features.spectra["mel"][windows], TINY_FRONT_END, constants.mean, constants.scale)
+    trained = with_deltas(level, TINY_FRONT_END)
     served = patch(np.asarray(features.spectra["mel"][windows]), TINY_FRONT_END, constants)
     np.testing.assert_allclose(trained, served, atol=1e-5)
     assert trained[..., 0].std() == pytest.approx(1.0, abs=0.1)
@@ -86,7 +84,8 @@ def test_gain_does_not_reach_the_network(esc_folder: Path, tmp_path: Path) -> No
     constants = measure_standardisation(plain.spectra["mel"], windows, TINY_FRONT_END)
     assert np.mean(loud.spectra["mel"][:12] - plain.spectra["mel"][:12]) == pytest.approx(np.log(100.0), rel=0.01)
     before, after = (
-        level_proof_spectra(features.spectra["mel"], windows, TINY_FRONT_END, constants) for features in (plain, loud)
+        level_proof(features.spectra["mel"][windows], TINY_FRONT_END, constants.mean, constants.scale)
+        for features in (plain, loud)
     )
     np.testing.assert_allclose(after, before, atol=5e-3)  # half precision
 

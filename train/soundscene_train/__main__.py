@@ -73,7 +73,7 @@ def _dispatch(arguments: argparse.Namespace, command: str) -> None:
         if stage == "prepare":
             _prepare(plan, reporter, arguments.jobs)
         if stage == "cross-validate":
-            _cross_validate(plan, folder, reporter, arguments.jobs)
+            _cross_validate(plan, folder, reporter, arguments)
         if stage in {"fit", "run"}:
             networks = getattr(arguments, "networks", NETWORK_NAMES)
             stages.fit_run(plan, folder, reporter, networks, arguments.jobs)
@@ -102,12 +102,13 @@ def _prepare(plan: Plan, reporter: Reporter, jobs: int) -> None:
     print(f"{selection.dataset.name}: {len(selection.dataset.clips)} clips, {features.window_count} windows")
 
 
-def _cross_validate(plan: Plan, folder: Path, reporter: Reporter, jobs: int) -> None:
+def _cross_validate(plan: Plan, folder: Path, reporter: Reporter, arguments: argparse.Namespace) -> None:
     """Train and test fold by fold and print the table over all of them."""
+    from soundscene_train.arguments import assessment_from
     from soundscene_train.cross_validation import cross_validate
     from soundscene_train.report import format_table
 
-    evaluation = cross_validate(plan, folder, reporter, jobs)
+    evaluation = cross_validate(plan, folder, reporter, arguments.jobs, assessment_from(arguments))
     print(format_table(evaluation.results, evaluation.rule))
     print(f"report: {folder / 'report.html'}, {folder / 'evaluation.json'}")
 

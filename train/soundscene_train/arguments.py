@@ -64,6 +64,8 @@ def make_parser() -> argparse.ArgumentParser:
         stages[name].add_argument(
             "--gains", nargs="+", type=float, default=(), metavar="DB", help="test at these gains too, as -20 20"
         )
+        _add_calibration_argument(stages[name])
+    for name in ("evaluate", "run", "cross-validate"):
         _add_assessment_arguments(stages[name])
     for name in ("export", "run"):
         _add_export_arguments(stages[name])
@@ -101,6 +103,7 @@ def plan_from(arguments: argparse.Namespace, command: str) -> tuple[Plan, Path]:
         test_parts=None if arguments.test_parts is None else tuple(arguments.test_parts),
         city=_QUICK_CITY if arguments.quick else CitySettings(),
         fold_count=arguments.folds,
+        responses_dir=None if arguments.train_responses is None else arguments.train_responses.absolute(),
         command=command,
     )
     suffix = "-folds" if arguments.stage == "cross-validate" else ""
@@ -133,13 +136,19 @@ def _add_plan_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--folds", type=_folds, default=5, metavar="N", help="folder, csv without folds: make N (5)")
     parser.add_argument("--skip-unreadable", action="store_true", help="folder, csv: leave out what cannot be read")
+    parser.add_argument(
+        "--train-responses",
+        type=Path,
+        metavar="DIR",
+        help="impulse responses of devices, for recipes that augment with them (simulated devices)",
+    )
     parser.add_argument("--train-parts", nargs="+", metavar="PART", help="folds or splits to train on")
     parser.add_argument("--test-parts", nargs="+", metavar="PART", help="folds or splits to test on (the rest)")
 
 
 def assessment_from(arguments: argparse.Namespace) -> AssessmentSettings:
     """Return what is measured beside the plain test."""
-    return AssessmentSettings(arguments.robustness, arguments.responses, arguments.calibrate_from)
+    return AssessmentSettings(arguments.robustness, arguments.responses, getattr(arguments, "calibrate_from", None))
 
 
 def reproduction_from(arguments: argparse.Namespace, command: str) -> tuple[Plan, Path, range]:
@@ -179,8 +188,14 @@ def _add_assessment_arguments(parser: argparse.ArgumentParser) -> None:
         "--robustness", action="store_true", help="test under gain, noise, a band limit, MP3 and Opus too"
     )
     parser.add_argument(
-        "--responses", type=Path, metavar="DIR", help="and through the microphone responses in a folder"
+        "--responses",
+        type=Path,
+        metavar="DIR",
+        help="and through the microphone responses in a folder, those alone that the recipe holds out if it names any",
     )
+
+
+def _add_calibration_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--calibrate-from", type=Path, metavar="RUN", help="evaluated run whose test is held-out training data"
     )

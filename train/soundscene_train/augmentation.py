@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -9,10 +11,24 @@ from soundscene.frontend import with_deltas
 from soundscene.settings import FrontEndSettings
 from soundscene_train.recipe import AugmentationSettings
 
-__all__ = ["augmented_patches", "mask_patches", "mix_up", "roll_windows"]
+__all__ = [
+    "augmented_patches",
+    "crop_windows",
+    "lively_starts",
+    "mask_patches",
+    "mix_up",
+    "recoloured",
+    "roll_windows",
+]
 
 Array = NDArray[np.float32]
 Generator = np.random.Generator
+Starts = NDArray[np.bool_]
+
+_LIVELY_DB: Final = 30.0
+"""How far below a window's loudest frame a frame still counts as sound."""
+_LIVELY_SHARE: Final = 0.5
+"""Of such frames in a window's best stretch, what a stretch needs to be trained on."""
 
 
 def augmented_patches(
@@ -21,6 +37,8 @@ def augmented_patches(
     front_end: FrontEndSettings,
     settings: AugmentationSettings,
     generator: Generator,
+    *,
+    starts: Starts | None = None,
 ) -> tuple[Array, Array]:
     """Turn a batch of windows into a batch of training patches.
 
@@ -31,18 +49,22 @@ def augmented_patches(
     targets : np.ndarray [shape=(batch, labels), float32]
         Rows that sum to 1.
     front_end : FrontEndSettings
-        Patch length and delta width.
+        Patch length and delta width of what is trained on.
     settings : AugmentationSettings
         What is done.
     generator : np.random.Generator
         The only source of chance.
+    starts : np.ndarray [shape=(batch, frames), bool] or None
+        Where crops may begin, from `lively_starts`; needed where `settings` ask for crops.
 
     Returns
     -------
     patches : np.ndarray [shape=(batch, bands, frames, 3), float32]
     targets : np.ndarray [shape=(batch, labels), float32]
     """
-    if settings.roll:
+    if starts is not None:
+        spectra = crop_windows(spectra, starts, front_end.window_frames, generator)
+    elif settings.roll:
         spectra = roll_windows(spectra, generator)
     if settings.mixup_alpha > 0.0:
         spectra, targets = mix_up(spectra, targets, settings.mixup_alpha, generator)
@@ -54,6 +76,62 @@ def roll_windows(spectra: Array, generator: Generator) -> Array:
     """Rotate each window in time by its own random number of frames."""
     shifts = generator.integers(0, spectra.shape[1], len(spectra))
     return np.stack([np.roll(window, shift, axis=0) for window, shift in zip(spectra, shifts, strict=True)])
+
+
+def lively_starts(spectra: Array, length_frames: int, *, is_circular: bool) -> Starts:
+    """Tell where stretches with enough sound begin.
+
+    A frame counts as sound if its power is within 30 dB of the loudest frame's; a stretch has enough if it holds half
+    as many such frames as the best stretch of its window.
+
+    Parameters
+    ----------
+    spectra : np.ndarray [shape=(n, frames, bands), float32]
+        Natural logarithm of power.
+    length_frames : int in 1..frames
+        Of a stretch.
+    is_circular : bool
+        Whether a stretch may run over the end and go on at the beginning.
+
+    Returns
+    -------
+    np.ndarray [shape=(n, frames), bool]
+        At least one in each row.
+    """
+    frames = spectra.shape[1]
+    power = np.exp(spectra - spectra.max(axis=(1, 2), keepdims=True)).sum(axis=2)
+    is_lively = power >= power.max(axis=1, keepdims=True) * 10.0 ** (-_LIVELY_DB / 10.0)
+    twice = np.concatenate([np.zeros((len(spectra), 1), np.int64), np.cumsum(np.tile(is_lively, 2), axis=1)], axis=1)
+    held = twice[:, length_frames : length_frames + frames] - twice[:, :frames]
+    if not is_circular:
+        held[:, frames - length_frames + 1 :] = -1
+    return np.asarray(held >= _LIVELY_SHARE * held.max(axis=1, keepdims=True))
+
+
+def crop_windows(spectra: Array, starts: Starts, length_frames: int, generator: Generator) -> Array:
+    """Cut a stretch out of each window that begins at one of its allowed frames; beyond the end it begins anew."""
+    firsts = np.array([generator.choice(np.flatnonzero(allowed)) for allowed in starts])
+    frames = (firsts[:, None] + np.arange(length_frames)) % spectra.shape[1]
+    return np.asarray(spectra[np.arange(len(spectra))[:, None], frames])
+
+
+def recoloured(spectra: Array, responses: Array, probability: float, generator: Generator) -> Array:
+    """Give some windows the response of a random device.
+
+    Parameters
+    ----------
+    spectra : np.ndarray [shape=(batch, frames, bands), float32]
+        Natural logarithm of power, before any floor that depends on the window.
+    responses : np.ndarray [shape=(devices, bands), float32]
+        Natural logarithm of each device's power gain.
+    probability : float in [0, 1]
+        Of each window to be changed.
+    generator : np.random.Generator
+        The only source of chance.
+    """
+    is_changed = generator.random(len(spectra)) < probability
+    chosen = responses[generator.integers(0, len(responses), len(spectra))]
+    return spectra + np.where(is_changed[:, None], chosen, np.float32(0.0))[:, None, :]
 
 
 def mix_up(spectra: Array, targets: Array, alpha: float, generator: Generator) -> tuple[Array, Array]:

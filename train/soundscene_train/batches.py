@@ -3,17 +3,51 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from soundscene.frontend import Standardisation, level_proof
 from soundscene.settings import NETWORK_NAMES
-from soundscene_train.augmentation import augmented_patches
+from soundscene_train.augmentation import augmented_patches, lively_starts, recoloured
+from soundscene_train.feature_cache import StoredSpectra
 from soundscene_train.recipe import Recipe
 
-__all__ = ["Batches"]
+__all__ = ["Batches", "TrainingWindows"]
 
 Array = NDArray[np.float32]
+
+_SLICE_WINDOWS = 256
+"""Windows held at a time where a whole data set would not fit."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TrainingWindows:
+    """What a network is trained on.
+
+    Parameters
+    ----------
+    spectra : StoredSpectra or np.ndarray [shape=(n, window frames, bands), float32]
+        Natural logarithm of power; it may hold other windows as well.
+    windows : np.ndarray [shape=(count,), int64]
+        Positions of those to train on.
+    targets : np.ndarray [shape=(count, labels), float32]
+        One-hot rows.
+    standardisation : Standardisation
+        As measured on these windows.
+    responses : np.ndarray [shape=(devices, bands), float32] or None
+        Other devices' natural logarithms of power gain; None where the recipe asks for none.
+    """
+
+    spectra: StoredSpectra | Array
+    windows: NDArray[np.int64]
+    targets: Array
+    standardisation: Standardisation
+    responses: Array | None = None
+
+    def __len__(self) -> int:
+        return len(self.windows)
 
 
 class Batches:
@@ -27,21 +61,20 @@ class Batches:
     network_name : str
         One of `NETWORK_NAMES`.
     recipe : Recipe
-    spectra : np.ndarray [shape=(windows, window frames, bands), float32]
-        Training windows after the level-proof steps.
-    targets : np.ndarray [shape=(windows, labels), float32]
-        One-hot rows.
+    material : TrainingWindows
+        What they are made of.
     """
 
-    def __init__(self, network_name: str, recipe: Recipe, spectra: Array, targets: Array) -> None:
-        self._recipe, self._spectra, self._targets = recipe, spectra, targets
+    def __init__(self, network_name: str, recipe: Recipe, material: TrainingWindows) -> None:
+        self._recipe, self._material = recipe, material
         self._stream = (recipe.seed, NETWORK_NAMES.index(network_name))
-        self.size = min(recipe.fit.batch_size, len(spectra))
+        self._starts = self._find_starts() if recipe.augmentation.crop_frames else None
+        self.size = min(recipe.fit.batch_size, len(material))
 
     @property
     def count(self) -> int:
         """Full batches in an epoch; what is left over waits for another epoch's order."""
-        return len(self._spectra) // self.size
+        return len(self._material) // self.size
 
     @property
     def weight_seed(self) -> int:
@@ -51,14 +84,37 @@ class Batches:
     def epoch(self, number: int) -> Iterator[tuple[Array, Array, np.random.Generator]]:
         """Yield patches, targets and the generator that made them, from which more may be drawn before the next."""
         generator = np.random.default_rng([*self._stream, 1 + number])
-        order = generator.permutation(len(self._spectra))
+        order = generator.permutation(len(self._material))
         for first in range(0, self.count * self.size, self.size):
             items = order[first : first + self.size]
-            patches, targets = augmented_patches(
-                self._spectra[items],
-                self._targets[items],
-                self._recipe.front_end,
-                self._recipe.augmentation,
-                generator,
-            )
+            patches, targets = self._augmented(items, generator)
             yield patches, targets, generator
+
+    def _augmented(self, items: NDArray[np.int64], generator: np.random.Generator) -> tuple[Array, Array]:
+        material, recipe = self._material, self._recipe
+        spectra = np.asarray(material.spectra[material.windows[items]])
+        if material.responses is not None:
+            spectra = recoloured(spectra, material.responses, recipe.augmentation.response_probability, generator)
+        constants = material.standardisation
+        return augmented_patches(
+            level_proof(spectra, recipe.front_end, constants.mean, constants.scale),
+            material.targets[items],
+            recipe.training_front_end,
+            recipe.augmentation,
+            generator,
+            starts=None if self._starts is None else self._starts[items],
+        )
+
+    def _find_starts(self) -> NDArray[np.bool_]:
+        """Tell where the crops of each window may begin."""
+        recipe, material = self._recipe, self._material
+        length = recipe.training_front_end.window_frames
+        parts = [
+            lively_starts(
+                np.asarray(material.spectra[material.windows[first : first + _SLICE_WINDOWS]]),
+                length,
+                is_circular=recipe.augmentation.roll,
+            )
+            for first in range(0, len(material), _SLICE_WINDOWS)
+        ]
+        return np.concatenate(parts)

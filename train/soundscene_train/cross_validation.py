@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 
 from soundscene_train.assessment.assess import AssessmentSettings, assess_scores, results_of
 from soundscene_train.assessment.clip_scores import ClipScores
+from soundscene_train.assessment.summary import join_robustness
 from soundscene_train.errors import TrainingError
 from soundscene_train.plan import Plan
 from soundscene_train.report import write_report
@@ -18,7 +20,13 @@ from soundscene_train.stages import Evaluation, Reporter, evaluate_run, fit_run
 __all__ = ["cross_validate", "join_scores"]
 
 
-def cross_validate(plan: Plan, folder: Path, reporter: Reporter, jobs: int = 1) -> Evaluation:
+def cross_validate(
+    plan: Plan,
+    folder: Path,
+    reporter: Reporter,
+    jobs: int = 1,
+    settings: AssessmentSettings = AssessmentSettings(),  # noqa: B008  # frozen
+) -> Evaluation:
     """Train and test a run per part, going on where it stopped, and judge all test clips together.
 
     Parameters
@@ -31,6 +39,8 @@ def cross_validate(plan: Plan, folder: Path, reporter: Reporter, jobs: int = 1) 
         Told how far it is.
     jobs : int > 0
         Processes that train.
+    settings : AssessmentSettings
+        What is measured beside the plain tests.
 
     Raises
     ------
@@ -43,14 +53,15 @@ def cross_validate(plan: Plan, folder: Path, reporter: Reporter, jobs: int = 1) 
         raise TrainingError(f"cross-validation needs at least two parts, and there is {', '.join(parts)}")
     plan = replace(plan, train_parts=tuple(parts), test_parts=())
     plan.save(folder)
-    scores = []
+    scores, robustness = [], []
     for part in parts:
         home = folder / f"fold-{part}"
         one = replace(plan, train_parts=tuple(other for other in parts if other != part), test_parts=(part,))
         fit_run(one, home, reporter, jobs=jobs)
-        evaluate_run(one, home, reporter)
+        tested = evaluate_run(one, home, reporter, settings=settings)
         scores.append(ClipScores.load(home))
-    return _judge(plan, folder, scores)
+        robustness.append((len(scores[-1].truth), tested.summary.get("robustness", {})))
+    return _judge(plan, folder, scores, robustness if settings.distortions() else [])
 
 
 def join_scores(scores: list[ClipScores]) -> ClipScores:
@@ -68,10 +79,14 @@ def join_scores(scores: list[ClipScores]) -> ClipScores:
     )
 
 
-def _judge(plan: Plan, folder: Path, scores: list[ClipScores]) -> Evaluation:
+def _judge(
+    plan: Plan, folder: Path, scores: list[ClipScores], robustness: Sequence[tuple[int, Mapping[str, Any]]]
+) -> Evaluation:
     joined, rule = join_scores(scores), plan.recipe.fusion.rule
     joined.save(folder)
     summary = assess_scores(joined, rule, AssessmentSettings())
+    if robustness:
+        summary["robustness"] = join_robustness(joined, robustness, rule)
     evaluation = Evaluation(results_of(joined), {}, rule, joined.labels, summary)
     name = plan.open().dataset.name
     tested_on = f"{name}: each of the parts {', '.join(joined.parts)} by the same recipe trained on the others"

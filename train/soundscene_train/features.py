@@ -23,7 +23,6 @@ from soundscene.frontend import (
     Standardisation,
     WindowSpectra,
     floor_below_maximum,
-    level_proof,
     remove_mean,
     resample_window,
 )
@@ -35,7 +34,6 @@ __all__ = [
     "FeatureSettings",
     "Features",
     "has_features",
-    "level_proof_spectra",
     "measure_standardisation",
     "prepare_features",
 ]
@@ -164,25 +162,6 @@ def measure_standardisation(
         total_square += float(np.square(x, dtype=np.float64).sum())
     scale = np.sqrt(max(total_square / count - (total / count) ** 2, 1e-12))
     return Standardisation(level / count, float(scale), (1.0, 1.0, 1.0), (0.0, 0.0, 0.0))
-
-
-def level_proof_spectra(
-    spectra: StoredSpectra | Array,
-    windows: NDArray[np.int64],
-    settings: FrontEndSettings,
-    standardisation: Standardisation,
-) -> Array:
-    """Return some windows after all steps before the deltas.
-
-    Returns
-    -------
-    np.ndarray [shape=(n, window frames, bands), float32]
-    """
-    parts = [
-        level_proof(np.asarray(spectra[part]), settings, standardisation.mean, standardisation.scale)
-        for part in _slices(windows)
-    ]
-    return np.concatenate(parts)
 
 
 def _slices(windows: NDArray[np.int64]) -> list[NDArray[np.int64]]:

@@ -13,12 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from soundscene.settings import NETWORK_NAMES
+from soundscene_train.batches import TrainingWindows
 from soundscene_train.datasets import Selection
 from soundscene_train.errors import TrainingError
 from soundscene_train.fast_trainer import FastTrainer
-from soundscene_train.features import Features, level_proof_spectra, measure_standardisation
+from soundscene_train.features import Features, measure_standardisation
 from soundscene_train.keras_trainer import KerasTrainer
 from soundscene_train.plan import Plan
+from soundscene_train.responses import band_responses
 from soundscene_train.trainer import Trainer
 
 __all__ = ["EpochReport", "fit_networks", "one_hot_targets"]
@@ -98,14 +100,27 @@ def one_hot_targets(selection: Selection, features: Features, windows: NDArray[n
 
 
 def _make_trainer(plan: Plan, selection: Selection, features: Features, network: str, home: Path) -> Trainer:
-    """Measure the standardisation, write it down, and load the training windows."""
+    """Measure the standardisation, write it down, and put together what is trained on."""
     front_end = plan.recipe.front_end
     windows = features.windows_of(selection.train_clips)
     standardisation = measure_standardisation(features.spectra[network], windows, front_end)
     (home / "standardisation.json").write_text(json.dumps(standardisation.to_dict()) + "\n", encoding="utf-8")
-    spectra = level_proof_spectra(features.spectra[network], windows, front_end, standardisation)
+    material = TrainingWindows(
+        features.spectra[network],
+        windows,
+        one_hot_targets(selection, features, windows),
+        standardisation,
+        _responses(plan, network),
+    )
     engine = KerasTrainer if plan.recipe.fit.engine == "keras" else FastTrainer
-    return engine(network, plan.recipe, spectra, one_hot_targets(selection, features, windows))
+    return engine(network, plan.recipe, material)
+
+
+def _responses(plan: Plan, network: str) -> NDArray[np.float32] | None:
+    settings = plan.recipe.augmentation
+    if settings.response_probability == 0.0:
+        return None
+    return band_responses(plan.recipe.front_end, plan.responses_dir, settings.held_out_responses)[network]
 
 
 def _rewrite_history(path: Path, losses: Sequence[float]) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from soundscene.errors import MissingExtraError
-from soundscene_train.batches import Batches
+from soundscene_train.batches import Batches, TrainingWindows
 from soundscene_train.network import build_network
 from soundscene_train.recipe import Recipe
 from soundscene_train.runtime import start_tensorflow
@@ -26,15 +26,15 @@ __all__ = ["KerasTrainer"]
 class KerasTrainer(Trainer):
     """A `Trainer` that leaves every step to `keras.Model.fit`."""
 
-    def __init__(self, network_name: str, recipe: Recipe, spectra: Array, targets: Array) -> None:
-        super().__init__(network_name, recipe, spectra, targets)
+    def __init__(self, network_name: str, recipe: Recipe, material: TrainingWindows) -> None:
+        super().__init__(network_name, recipe, material)
         fit = recipe.fit
         with _device_scope(fit.devices):
             import keras
 
             keras.utils.set_random_seed(self.batches.weight_seed)
-            front_end = recipe.front_end
-            drawn = build_network(recipe.network, targets.shape[1], front_end.band_count, front_end.patch_frames)
+            front_end, label_count = recipe.training_front_end, material.targets.shape[1]
+            drawn = build_network(recipe.network, label_count, front_end.band_count, front_end.patch_frames)
             self.model = _penalised_model(drawn, 0.0 if fit.decoupled_decay else fit.weight_decay)
             weights = {id(variable) for variable in self.model.weights}
             self._seeds = [variable for variable in self.model.variables if id(variable) not in weights]

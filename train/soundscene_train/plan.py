@@ -45,6 +45,8 @@ class Plan:
         Folds of the user's own recordings, where these name none.
     skipped : tuple of str
         Files that are left out because they cannot be read.
+    responses_dir : Path or None
+        Impulse responses of recording devices, for recipes that augment with them; None takes simulated ones.
     command : str
         What the user typed, for the record.
     """
@@ -58,6 +60,7 @@ class Plan:
     city: CitySettings = field(default_factory=CitySettings)
     fold_count: int = 5
     skipped: tuple[str, ...] = ()
+    responses_dir: Path | None = None
     command: str = ""
 
     def open(self) -> Selection:
@@ -138,6 +141,7 @@ class Plan:
             "city": self.city.to_dict(),
             "fold_count": self.fold_count,
             "skipped": list(self.skipped),
+            "responses_dir": None if self.responses_dir is None else str(self.responses_dir),
             "command": self.command,
         }
 
@@ -154,6 +158,7 @@ class Plan:
             city=CitySettings(**values["city"]),
             fold_count=values["fold_count"],
             skipped=tuple(values["skipped"]),
+            responses_dir=None if values["responses_dir"] is None else Path(values["responses_dir"]),
             command=values["command"],
         )
 

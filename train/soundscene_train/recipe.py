@@ -103,6 +103,13 @@ class AugmentationSettings:
         SpecAugment: the widest frequency mask and the widest time mask, one of each per patch.
     roll : bool
         Rotate each window in time by a random number of frames.
+    crop_frames : int >= 0
+        Train on random stretches of so many frames, which hold at least half as much sound as the window's best; the
+        trained network still takes whole patches. 0 trains on whole patches.
+    response_probability : float in [0, 1]
+        Share of windows that get the colour of another recording device before anything else is done to them.
+    held_out_responses : tuple of str
+        Measured devices, by file name without ending, that are kept for tests.
 
     Raises
     ------
@@ -114,12 +121,21 @@ class AugmentationSettings:
     frequency_mask_bands: int = 16
     time_mask_frames: int = 16
     roll: bool = False
+    crop_frames: int = 0
+    response_probability: float = 0.0
+    held_out_responses: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Check every range."""
         _require(self.mixup_alpha >= 0.0, "mixup_alpha must not be below 0", self.mixup_alpha)
         _require(self.frequency_mask_bands >= 0, "frequency_mask_bands must not be below 0", self.frequency_mask_bands)
         _require(self.time_mask_frames >= 0, "time_mask_frames must not be below 0", self.time_mask_frames)
+        _require(self.crop_frames >= 0, "crop_frames must not be below 0", self.crop_frames)
+        _require(
+            0.0 <= self.response_probability <= 1.0,
+            "response_probability must lie in [0, 1]",
+            self.response_probability,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +163,16 @@ class Recipe:
     def __post_init__(self) -> None:
         """Check what concerns the whole."""
         _require(self.seed >= 0, "seed must not be below 0", self.seed)
+        crop, patch = self.augmentation.crop_frames, self.front_end.patch_frames
+        _require(crop <= patch, f"crop_frames must not exceed the patch's {patch} frames", crop)
+
+    @property
+    def training_front_end(self) -> FrontEndSettings:
+        """The front end of what a network is trained on: patches as long as a crop, where crops are taken."""
+        crop = self.augmentation.crop_frames
+        if not crop:
+            return self.front_end
+        return dataclasses.replace(self.front_end, patch_frames=crop, step_frames=min(crop, self.front_end.step_frames))
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-ready copy; `parse_recipe` reads it back."""

@@ -142,6 +142,7 @@ def evaluate_run(
     if not selection.test_parts:
         raise TrainingError("this run trained on every part; there is nothing left to test it on")
     rule = plan.recipe.fusion.rule
+    settings = replace(settings, held_out_responses=plan.recipe.augmentation.held_out_responses)
     scores = _scores(plan, folder, selection, features)
     scores.save(folder)
     summary = assess_scores(scores, rule, settings)
@@ -178,6 +179,8 @@ def evaluate_bundle(
     """
     dataset = open_dataset(plan.dataset_name, plan.data_dir, plan.city)
     clips = clips_to_test(bundle, dataset, plan.test_parts)
+    augmentation = bundle.provenance.get("recipe", {}).get("augmentation", {})
+    settings = replace(settings, held_out_responses=tuple(augmentation.get("held_out_responses", ())))
     scores, summary = assess_bundle(bundle, clips, settings, reporter.step)
     evaluation = Evaluation(results_of(scores), {}, bundle.fusion.rule, bundle.labels, dict(summary))
     tested_on = f"{dataset.name}, part {', '.join(scores.parts)}"

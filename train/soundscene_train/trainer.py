@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from soundscene_train.batches import Batches
+from soundscene_train.batches import Batches, TrainingWindows
 from soundscene_train.errors import TrainingError
 from soundscene_train.recipe import Recipe
 from soundscene_train.schedule import learning_rate_at
@@ -32,18 +32,16 @@ class Trainer(ABC):
     network_name : str
         One of `NETWORK_NAMES`.
     recipe : Recipe
-    spectra : np.ndarray [shape=(windows, window frames, bands), float32]
-        Training windows after the level-proof steps.
-    targets : np.ndarray [shape=(windows, labels), float32]
-        One-hot rows.
+    material : TrainingWindows
+        What it is trained on.
     """
 
     model: Any
     """The network as `build_network` draws it."""
 
-    def __init__(self, network_name: str, recipe: Recipe, spectra: Array, targets: Array) -> None:
+    def __init__(self, network_name: str, recipe: Recipe, material: TrainingWindows) -> None:
         self.recipe = recipe
-        self.batches = Batches(network_name, recipe, spectra, targets)
+        self.batches = Batches(network_name, recipe, material)
         self.epochs_done = 0
         self.history: list[float] = []
         self._average: list[Array] = []

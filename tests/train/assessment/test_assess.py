@@ -13,6 +13,7 @@ from soundscene.cli.info import bundle_to_dict, bundle_to_text
 from soundscene_train.__main__ import main
 from soundscene_train.assessment.assess import AssessmentSettings
 from soundscene_train.assessment.clip_scores import ClipScores
+from soundscene_train.cross_validation import cross_validate
 from soundscene_train.export import ExportNames
 from soundscene_train.plan import Plan
 from soundscene_train.stages import Reporter, evaluate_run, export_run, fit_run
@@ -58,6 +59,24 @@ def test_a_run_and_its_bundle_say_the_same(
     assert "a temperature cannot be fitted on 3" in capsys.readouterr().err
     assert main(["evaluate", "--run", str(final), "--calibrate-from", "nowhere"]) == 2
     assert "nowhere holds no scores.npz" in capsys.readouterr().err
+
+
+def test_robustness_is_summed_over_folds_and_asks_unseen_devices_alone(esc_plan: Plan, tmp_path: Path) -> None:
+    """Counts under each distortion are the folds' sums; of the responses, those that the recipe held out are tested."""
+    responses = _responses(tmp_path)
+    soundfile.write(responses / "seen.wav", np.array([0.3, 0.4, 0.1]), 16_000)
+    augmentation = replace(esc_plan.recipe.augmentation, response_probability=0.5, held_out_responses=("phone",))
+    recipe = replace(esc_plan.recipe, augmentation=augmentation)
+    plan = replace(esc_plan, recipe=recipe, train_parts=("1", "2"), responses_dir=responses)
+    settings = AssessmentSettings(responses=responses)
+    found = cross_validate(plan, tmp_path / "folds", Reporter(), 1, settings).summary["robustness"]
+    folds = [json.loads((tmp_path / "folds" / f"fold-{part}" / "evaluation.json").read_text()) for part in "12"]
+    assert found["microphones"]["count"] == 1
+    assert "seen" not in found["conditions"]
+    for name, condition in found["conditions"].items():
+        parts = [fold["metrics"]["robustness"]["conditions"][name] for fold in folds]
+        assert condition["correct_count"] == sum(part["correct_count"] for part in parts), name
+        assert condition["accuracy"] == pytest.approx(condition["correct_count"] / 24, abs=1e-4)
 
 
 def _responses(folder: Path) -> Path:

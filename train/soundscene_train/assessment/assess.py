@@ -34,16 +34,22 @@ class AssessmentSettings:
         A folder of microphone responses, each one distortion more; implies `robust`.
     calibrate_from : Path or None
         Folder of an evaluated run that tested a part of this one's training data; fits the temperature.
+    held_out_responses : tuple of str
+        Where some of these are in the folder of responses, the others were trained with and are not tested.
     """
 
     robust: bool = False
     responses: Path | None = None
     calibrate_from: Path | None = None
+    held_out_responses: tuple[str, ...] = ()
 
     def distortions(self) -> tuple[Distortion, ...]:
         """Return what the clips are put through, none if nothing is asked for."""
-        found = standard_distortions() if self.robust or self.responses is not None else ()
-        return found if self.responses is None else (*found, *microphones(self.responses))
+        if self.responses is None:
+            return standard_distortions() if self.robust else ()
+        every = microphones(self.responses)
+        unseen = tuple(one for one in every if one.name in self.held_out_responses)
+        return (*standard_distortions(), *(unseen or every))
 
 
 def results_of(scores: ClipScores) -> dict[str, Result]:

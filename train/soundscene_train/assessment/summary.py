@@ -21,7 +21,7 @@ from soundscene_train.assessment.distortions import Distortion
 from soundscene_train.assessment.intervals import accuracy_interval
 from soundscene_train.errors import TrainingError
 
-__all__ = ["held_out_temperature", "robustness", "summarise"]
+__all__ = ["held_out_temperature", "join_robustness", "robustness", "summarise"]
 
 
 def summarise(scores: ClipScores, rule: str, held_out: ClipScores | None = None) -> dict[str, Any]:
@@ -103,19 +103,49 @@ def robustness(clean: ClipScores, spoilt: Mapping[str, tuple[Distortion, ClipSco
         `microphones`, where there are any: `count`, `mean_points_lost`, `worst`, `worst_points_lost`.
     """
     base = _accuracy(clean, rule)
-    conditions: dict[str, dict[str, Any]] = {}
+    conditions = {}
     for name, (distortion, scores) in spoilt.items():
         fused = scores.fused(rule)
         correct = int((fused.argmax(axis=1) == scores.truth).sum())
-        conditions[name] = {
-            "kind": distortion.kind,
-            "correct_count": correct,
-            "accuracy": round(correct / len(scores.truth), 4),
-            "log_loss": round(log_loss(fused, scores.truth), 4),
-            "points_lost": round(100 * (base - correct / len(scores.truth)), 2),
-        }
+        conditions[name] = _condition(distortion.kind, correct, len(scores.truth), log_loss(fused, scores.truth), base)
+    return _with_microphones(conditions)
+
+
+def join_robustness(clean: ClipScores, folds: Sequence[tuple[int, Mapping[str, Any]]], rule: str) -> dict[str, Any]:
+    """Return what each distortion costs over several tests, as `robustness` does over one.
+
+    Parameters
+    ----------
+    clean : ClipScores
+        The undistorted clips of all tests.
+    folds : sequence of (int, mapping)
+        Clips of each test, and what `robustness` found there.
+    rule : str
+        How networks are joined.
+    """
+    base, total = _accuracy(clean, rule), len(clean.truth)
+    conditions = {}
+    for name, first in folds[0][1]["conditions"].items():
+        items = [(count, found["conditions"][name]) for count, found in folds]
+        correct = sum(item["correct_count"] for _, item in items)
+        loss = sum(count * item["log_loss"] for count, item in items) / total
+        conditions[name] = _condition(first["kind"], correct, total, loss, base)
+    return _with_microphones(conditions)
+
+
+def _condition(kind: str, correct: int, count: int, loss: float, base: float) -> dict[str, Any]:
+    return {
+        "kind": kind,
+        "correct_count": correct,
+        "accuracy": round(correct / count, 4),
+        "log_loss": round(loss, 4),
+        "points_lost": round(100 * (base - correct / count), 2),
+    }
+
+
+def _with_microphones(conditions: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     lost = {name: item["points_lost"] for name, item in conditions.items() if item["kind"] == "microphone"}
-    found: dict[str, Any] = {"conditions": conditions}
+    found: dict[str, Any] = {"conditions": dict(conditions)}
     if lost:
         worst = max(lost, key=lost.__getitem__)
         found["microphones"] = {

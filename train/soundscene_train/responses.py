@@ -1,0 +1,109 @@
+"""The colours of other recording devices, as the bands of a front end see them.
+
+Measured impulse responses where a folder of them is given; simulated devices otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from soundscene.frontend import FrontEnd
+from soundscene.settings import NETWORK_NAMES, FrontEndSettings
+from soundscene_train.assessment.distortions import Distortion, microphones
+from soundscene_train.datasets.devices import Device, record
+from soundscene_train.errors import TrainingError
+
+__all__ = ["band_responses", "simulated_devices"]
+
+Array = NDArray[np.float32]
+_Hearing = Callable[[Array, int], Array]
+
+_SIMULATED_COUNT: Final = 64
+_PROBE_RMS: Final = 0.05
+
+
+def band_responses(settings: FrontEndSettings, folder: Path | None, held_out: Sequence[str] = ()) -> dict[str, Array]:
+    """Measure what devices do to each band, with the front end itself and a window of white noise.
+
+    Parameters
+    ----------
+    settings : FrontEndSettings
+        The front end.
+    folder : Path or None
+        Impulse responses as `.wav` files; None takes simulated devices.
+    held_out : sequence of str
+        Files, without their ending, that are left out.
+
+    Returns
+    -------
+    dict of network to np.ndarray [shape=(devices, bands), float32]
+        Natural logarithm of power gain, its mean over bands removed: colour without level.
+
+    Raises
+    ------
+    TrainingError
+        The folder holds no response, or a name to leave out is not in it, or nothing is left.
+    """
+    front_end = FrontEnd(settings)
+    rate = settings.sample_rate_hz
+    probe = np.random.default_rng(0).standard_normal(settings.window_length_samples).astype(np.float32)
+    probe *= np.float32(_PROBE_RMS)
+    plain = _levels(front_end, probe)
+    heard = [_levels(front_end, hear(probe, rate)) for hear in _hearings(folder, held_out)]
+    found = {}
+    for name in NETWORK_NAMES:
+        gains = np.stack([levels[name] for levels in heard]) - plain[name]
+        found[name] = np.asarray(gains - gains.mean(axis=1, keepdims=True), np.float32)
+    return found
+
+
+def simulated_devices(count: int = _SIMULATED_COUNT, seed: int = 0) -> list[Device]:
+    """Draw devices as unlike as cheap and good microphones are: pass band, resonance and tilt."""
+    generator = np.random.default_rng(seed)
+    octaves = generator.uniform
+    return [
+        Device(
+            low_hz=20.0 * 2.0 ** octaves(0.0, 4.0),
+            high_hz=20000.0 * 2.0 ** octaves(-1.5, 0.0),
+            peak_hz=400.0 * 2.0 ** octaves(0.0, 4.5),
+            peak_db=generator.uniform(-6.0, 8.0),
+            tilt_db=generator.uniform(-2.0, 2.0),
+            noise_dbfs=-np.inf,
+        )
+        for _ in range(count)
+    ]
+
+
+def _hearings(folder: Path | None, held_out: Sequence[str]) -> Iterator[_Hearing]:
+    """Yield how each device hears a sound."""
+    generator = np.random.default_rng(0)
+    if folder is None:
+        for device in simulated_devices():
+            yield partial(record, device=device, generator=generator)
+        return
+    found = microphones(folder)
+    names = {one.name for one in found}
+    unknown = sorted(set(held_out) - names)
+    if unknown:
+        raise TrainingError(f"{folder} has no response {', '.join(unknown)}; held_out_responses must name files in it")
+    if names == set(held_out):
+        raise TrainingError(f"held_out_responses names every response in {folder}; nothing is left to train with")
+    for one in found:
+        if one.name not in held_out:
+            yield partial(_through, one, generator)
+
+
+def _through(device: Distortion, generator: np.random.Generator, samples: Array, rate: int) -> Array:
+    return np.asarray(device.change(samples, rate, generator), np.float32)
+
+
+def _levels(front_end: FrontEnd, samples: Array) -> dict[str, NDArray[np.float64]]:
+    """Mean power of each band, as natural logarithm."""
+    spectra = front_end.window_spectra(samples)
+    return {name: np.log(np.exp(getattr(spectra, name).astype(np.float64)).mean(axis=0)) for name in NETWORK_NAMES}
