@@ -62,6 +62,9 @@ def _dispatch(arguments: argparse.Namespace, command: str) -> None:
     if stage == "reproduce":
         _reproduce(arguments, command)
         return
+    if stage == "compare":
+        _compare(arguments.run, arguments.against)
+        return
     with ConsoleReporter() as reporter:
         if stage in {"prepare", "fit", "run", "cross-validate"}:
             plan, folder = plan_from(arguments, command)
@@ -154,6 +157,16 @@ def _reproduce(arguments: argparse.Namespace, command: str) -> None:
     with ConsoleReporter() as reporter:
         print(reproduce(arguments.table, plan, folder, seeds, reporter, jobs=arguments.jobs))
     print(f"written: {folder / arguments.table}.csv, .md and .png")
+
+
+def _compare(folder: Path, against: Path) -> None:
+    """Pair two evaluated runs and print what changed."""
+    from soundscene_train.assessment.clip_scores import ClipScores
+    from soundscene_train.assessment.comparison import compare, format_comparison
+    from soundscene_train.plan import Plan
+
+    found = compare(ClipScores.load(folder), ClipScores.load(against))
+    print(format_comparison(found, Plan.load(folder).recipe.fusion.rule), end="")
 
 
 def _export(plan: Plan, folder: Path, arguments: argparse.Namespace, command: str) -> None:

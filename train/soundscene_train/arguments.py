@@ -45,6 +45,7 @@ def make_parser() -> argparse.ArgumentParser:
         "fit": "train the networks of a run",
         "cross-validate": "train and test once for each fold, and judge all clips together",
         "evaluate": "test a run or a bundle: tables, JSON and a report in HTML",
+        "compare": "pair two evaluated runs clip by clip: gained, lost, and a sign test",
         "export": "write a run's bundle",
         "run": "prepare, fit, evaluate and export",
         "reproduce": "train a table of the paper and set it beside the paper's figures",
@@ -60,6 +61,8 @@ def make_parser() -> argparse.ArgumentParser:
     stages["fit"].add_argument("--networks", nargs="+", choices=NETWORK_NAMES, default=NETWORK_NAMES, help="(all)")
     stages["export"].add_argument("--run", type=Path, metavar="DIR", required=True, help="the folder of `fit`")
     _add_subject_arguments(stages["evaluate"])
+    stages["compare"].add_argument("run", type=Path, metavar="RUN", help="folder of an evaluated run")
+    stages["compare"].add_argument("--against", type=Path, metavar="RUN", required=True, help="the one it should beat")
     for name in ("evaluate", "run"):
         stages[name].add_argument(
             "--gains", nargs="+", type=float, default=(), metavar="DB", help="test at these gains too, as -20 20"

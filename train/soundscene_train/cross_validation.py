@@ -76,6 +76,7 @@ def join_scores(scores: list[ClipScores]) -> ClipScores:
         sum((one.devices for one in scores), ()),
         sum((one.groups for one in scores), ()),
         sum((one.parts for one in scores), ()),
+        sum((one.names for one in scores), ()),
     )
 
 

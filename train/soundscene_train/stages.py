@@ -238,6 +238,7 @@ def _scores(plan: Plan, folder: Path, selection: Selection, features: Features) 
         tuple(clip.device for clip in clips),
         tuple(clip.group for clip in clips),
         selection.test_parts,
+        tuple(clip.path.name for clip in clips),
     )
 
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from soundscene.audio_files import AudioFile
 from soundscene.classifier import SceneClassifier
 from soundscene.fusion import decide
+from soundscene.settings import NETWORK_NAMES
 from soundscene_train.assessment.distortions import Distortion
 from soundscene_train.datasets.clips import Clip
 from soundscene_train.errors import TrainingError
@@ -40,6 +41,8 @@ class ClipScores:
         The labels; devices and groups of the clips, "" where unknown.
     parts : tuple of str
         Folds or splits that the clips are from.
+    names : tuple of str
+        The clips' file names.
     """
 
     windows: NDArray[np.float64]
@@ -49,10 +52,16 @@ class ClipScores:
     devices: tuple[str, ...]
     groups: tuple[str, ...]
     parts: tuple[str, ...]
+    names: tuple[str, ...]
 
     def fused(self, rule: str) -> NDArray[np.float64]:
         """One row of scores per clip: (clips, labels)."""
         return fuse_clips(self.windows, self.clip_of_window, rule)
+
+    def of_network(self, name: str) -> NDArray[np.float64]:
+        """One row of scores per clip from one network alone: (clips, labels)."""
+        row = NETWORK_NAMES.index(name)
+        return fuse_clips(self.windows[row : row + 1], self.clip_of_window, "average")
 
     def fused_windows(self, rule: str) -> NDArray[np.float64]:
         """One row of scores per window: (windows, labels)."""
@@ -87,7 +96,7 @@ class ClipScores:
         try:
             with np.load(path) as held:
                 arrays: Any = {name: held[name] for name in ("windows", "clip_of_window", "truth")}
-                names = ("labels", "devices", "groups", "parts")
+                names = ("labels", "devices", "groups", "parts", "names")
                 texts: Any = {name: tuple(str(text) for text in held[name]) for name in names}
         except (OSError, ValueError, KeyError) as error:
             raise TrainingError(f"{path}: not readable ({error}); evaluate the run again") from error
@@ -133,6 +142,7 @@ def score_clips(
         tuple(clip.device for clip in clips),
         tuple(clip.group for clip in clips),
         tuple(sorted({clip.part for clip in clips})),
+        tuple(clip.path.name for clip in clips),
     )
 
 

@@ -1,0 +1,63 @@
+"""Two tests are compared clip by clip."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from soundscene_train.__main__ import main
+from soundscene_train.assessment.clip_scores import ClipScores
+from soundscene_train.assessment.comparison import compare, format_comparison
+from soundscene_train.errors import TrainingError
+from soundscene_train.plan import Plan
+from soundscene_train.stages import Reporter, evaluate_run, fit_run
+
+NAMES = tuple(f"{index:02d}.wav" for index in range(12))
+
+
+def make_scores(right: set[int], order: list[int] | None = None) -> ClipScores:
+    """Twelve clips of one label, of which all networks get those in `right`; in another order if asked."""
+    places = list(range(12)) if order is None else order
+    share = np.where([place in right for place in places], 0.9, 0.2)
+    windows = np.stack([np.stack([share, 1.0 - share], axis=1)] * 3)
+    names = tuple(NAMES[place] for place in places)
+    return ClipScores(windows, np.arange(12), np.zeros(12, np.int64), ("a", "b"), ("",) * 12, ("",) * 12, ("1",), names)
+
+
+def test_clips_are_paired_by_name() -> None:
+    """Gained and lost are named whatever the order of the clips, and the counts add up."""
+    found = compare(make_scores({0, 1, 2, 3}, order=list(range(11, -1, -1))), make_scores({3, 4}))["product"]
+    assert (found.correct, found.correct_before, found.clip_count) == (4, 2, 12)
+    assert found.gained == NAMES[:3]
+    assert found.lost == (NAMES[4],)
+    assert "00.wav, 01.wav, 02.wav" in format_comparison({"product": found}, "product")
+
+
+@pytest.mark.parametrize(("gained", "lost", "p_value"), [(0, 0, 1.0), (6, 0, 2 / 2**6), (5, 1, 14 / 2**6), (1, 1, 1.0)])
+def test_the_sign_test_is_exact(gained: int, lost: int, p_value: float) -> None:
+    """Both tails of a fair coin, counted by hand."""
+    after, before = set(range(gained)), set(range(gained, gained + lost))
+    assert compare(make_scores(after), make_scores(before))["mel"].p_value == pytest.approx(p_value)
+
+
+def test_other_clips_are_refused() -> None:
+    """Two tests of different clips say nothing about each other."""
+    scores = make_scores({1})
+    other = ClipScores(**{name: getattr(scores, name) for name in scores.__slots__} | {"names": ("x.wav",) * 12})
+    with pytest.raises(TrainingError, match="not of the same clips"):
+        compare(scores, other)
+
+
+def test_the_command_compares_runs(esc_plan: Plan, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A run against itself changes nothing; a run without a test says what to do."""
+    run = tmp_path / "run"
+    fit_run(esc_plan, run, Reporter())
+    assert main(["compare", str(run), "--against", str(run)]) == 2
+    assert "run `soundscene-train evaluate` on it first" in capsys.readouterr().err
+    evaluate_run(esc_plan, run, Reporter())
+    assert main(["compare", str(run), "--against", str(run)]) == 0
+    printed = capsys.readouterr().out
+    correct = json.loads((run / "evaluation.json").read_text())["results"]["product"]["correct_count"]
+    assert f"{correct}/12" in printed
+    assert "gained by product: none" in printed
