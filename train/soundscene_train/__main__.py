@@ -179,9 +179,9 @@ def _export(plan: Plan, folder: Path, arguments: argparse.Namespace, command: st
     bundle = export_run(
         plan, folder, target, export_names(arguments, plan.dataset_name, made_by), arguments.metrics_from
     )
-    size_bytes = 4 * bundle.parameter_count
+    size_bytes = bundle.provenance["cost"]["bytes"]
     print(
-        f"bundle: {target}, {bundle.parameter_count} parameters, {size_bytes} bytes of float32 = "
+        f"bundle: {target}, {bundle.parameter_count} parameters, {size_bytes} bytes = "
         f"{size_bytes / 1024:.2f} KiB of 128 ({size_bytes / 1000:.2f} kB of 128)"
     )
 

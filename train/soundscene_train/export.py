@@ -19,10 +19,11 @@ from soundscene.frontend import Standardisation, patch
 from soundscene.settings import NETWORK_NAMES
 from soundscene_train import graphs
 from soundscene_train.assessment.cost import (
+    limits_kept,
     measure_processor_time,
+    nonzero_bytes,
     nonzero_parameter_count,
     require_paper_size,
-    size_in_bytes,
 )
 from soundscene_train.assessment.page import render
 from soundscene_train.datasets import Selection
@@ -32,6 +33,7 @@ from soundscene_train.merging import MergedNetwork, merge
 from soundscene_train.network import merged_parameter_count, multiply_add_count
 from soundscene_train.plan import Plan, read_standardisation
 from soundscene_train.scoring import load_trained
+from soundscene_train.storage import pack, unpack
 
 __all__ = ["ExportNames", "export_bundle"]
 
@@ -68,10 +70,12 @@ class _Exported:
     """One network's files and numbers."""
 
     standardisation: Standardisation
+    weights: bytes
     litert: bytes
     frozen: bytes
     parameter_count: int
     nonzero_count: int
+    nonzero_bytes: int
     largest_difference: float
 
 
@@ -137,6 +141,7 @@ def _cost(
     """Count, and measure a bundle that is written for this alone."""
     parameters = sum(item.parameter_count for item in exported.values())
     nonzero = {name: item.nonzero_count for name, item in exported.items()}
+    used = sum(len(item.weights) for item in exported.values())
     with tempfile.TemporaryDirectory(prefix="soundscene-") as temporary:
         measured = measure_processor_time(write_bundle(Path(temporary) / "bundle", fields, files))
     return {
@@ -145,7 +150,9 @@ def _cost(
         "nonzero_parameters": sum(nonzero.values()),
         "nonzero_parameters_by_network": nonzero,
         "multiply_adds_per_window": adds * len(exported),
-        **size_in_bytes(parameters, sum(nonzero.values())),
+        "bytes": used,
+        "nonzero_bytes": sum(item.nonzero_bytes for item in exported.values()),
+        **limits_kept(used),
     }
 
 
@@ -155,6 +162,8 @@ def _export_network(plan: Plan, folder: Path, name: str, selection: Selection, f
     label_count = len(selection.dataset.labels)
     model = load_trained(plan, folder, name, label_count)
     merged = merge(model, recipe.network)
+    weights = pack(merged, recipe.storage.weight_bits)
+    merged = unpack(weights, merged, recipe.storage.weight_bits)  # what is served is what the counted bytes hold
     count = merged_parameter_count(recipe.network, label_count)
     if merged.parameter_count != count:
         raise TrainingError(f"the merged {name} network has {merged.parameter_count} parameters, expected {count}")
@@ -172,7 +181,16 @@ def _export_network(plan: Plan, folder: Path, name: str, selection: Selection, f
     )
     if not difference <= TOLERANCE:
         raise TrainingError(f"the exported {name} network differs from the trained one by {difference:.1e}")
-    return _Exported(standardisation, litert, frozen, count, nonzero_parameter_count(merged), difference)
+    return _Exported(
+        standardisation,
+        weights,
+        litert,
+        frozen,
+        count,
+        nonzero_parameter_count(merged),
+        nonzero_bytes(merged, recipe.storage.weight_bits),
+        difference,
+    )
 
 
 def _with_channels(plain: Standardisation, merged: MergedNetwork) -> Standardisation:
@@ -194,6 +212,7 @@ def _files(
     }
     for name, item in exported.items():
         stem = f"soundscene-{name}-{selection.dataset.name}-1"
+        files[f"{name}.weights"] = item.weights
         files[f"{name}.tflite"] = item.litert
         files[f"{stem}.pb"] = item.frozen
         files[f"{stem}.json"] = graphs.describe(

@@ -18,7 +18,17 @@ from numpy.typing import NDArray
 
 from soundscene_train.network import BATCH_NORM_EPSILON, NetworkSettings, Row, table_of_rows
 
-__all__ = ["MergedBlock", "MergedNetwork", "build_graph", "convolved", "joined", "merge", "rectified", "scored"]
+__all__ = [
+    "MergedBlock",
+    "MergedNetwork",
+    "affine_of",
+    "build_graph",
+    "convolved",
+    "joined",
+    "merge",
+    "rectified",
+    "scored",
+]
 
 Array = NDArray[np.float32]
 
@@ -95,7 +105,7 @@ def merge(model: Any, settings: NetworkSettings) -> MergedNetwork:
     scale, offset = np.ones(3), np.zeros(3)  # of what a block receives, against what its first norm would see
     channel_scale, channel_offset = scale, offset
     for number, row in enumerate(table_of_rows(settings), start=1):
-        gain, shift = _affine_of(model.get_layer(f"block{number}_norm_in"))
+        gain, shift = affine_of(model.get_layer(f"block{number}_norm_in"))
         scale, offset = scale * gain, offset * gain + shift
         if number == 1:
             channel_scale, channel_offset = scale, offset
@@ -104,7 +114,7 @@ def merge(model: Any, settings: NetworkSettings) -> MergedNetwork:
         layers = [model.get_layer(f"block{number}_{name}") for name in names]
         kernels = tuple(np.asarray(layer.kernel) for layer in layers)
         blocks.append(MergedBlock(row, affine, kernels, np.concatenate([np.asarray(layer.bias) for layer in layers])))
-        scale, offset = _affine_of(model.get_layer(f"block{number}_norm_out"))
+        scale, offset = affine_of(model.get_layer(f"block{number}_norm_out"))
     dense = model.get_layer("scores")
     kernel, bias = np.asarray(dense.kernel, np.float64), np.asarray(dense.bias, np.float64)
     peak_signs = None
@@ -181,7 +191,7 @@ def convolved(x: Any, kernel: NDArray[Any], bias: NDArray[Any], strides: tuple[i
     return tf.nn.bias_add(tf.nn.conv2d(x, kernel.astype(np.float32), strides, "SAME"), bias.astype(np.float32))
 
 
-def _affine_of(layer: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def affine_of(layer: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return what a batch norm does in inference, as scale and offset."""
     gamma, beta, mean, variance = (
         np.asarray(variable, np.float64)

@@ -22,6 +22,7 @@ __all__ = [
     "AugmentationSettings",
     "FitSettings",
     "Recipe",
+    "StorageSettings",
     "load_recipe",
     "packaged_recipes",
     "parse_recipe",
@@ -139,6 +140,28 @@ class AugmentationSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class StorageSettings:
+    """How a trained network is stored, and so what is evaluated and served.
+
+    Parameters
+    ----------
+    weight_bits : int in 2..8, or 32
+        Bits of each weight of convolutions and dense layer; everything else stays float32.
+
+    Raises
+    ------
+    SettingsError
+        The field is outside its range.
+    """
+
+    weight_bits: int = 32
+
+    def __post_init__(self) -> None:
+        """Check the range."""
+        _require(self.weight_bits in {*range(2, 9), 32}, "weight_bits must be 2 to 8, or 32", self.weight_bits)
+
+
+@dataclass(frozen=True, slots=True)
 class Recipe:
     """All settings of a training run.
 
@@ -148,7 +171,7 @@ class Recipe:
         For reports and provenance.
     seed : int >= 0
         Weights, order, augmentation and dropout follow from it.
-    front_end, network, fit, augmentation, fusion
+    front_end, network, fit, augmentation, storage, fusion
         The parts.
     """
 
@@ -158,6 +181,7 @@ class Recipe:
     network: NetworkSettings = field(default_factory=NetworkSettings)
     fit: FitSettings = field(default_factory=FitSettings)
     augmentation: AugmentationSettings = field(default_factory=AugmentationSettings)
+    storage: StorageSettings = field(default_factory=StorageSettings)
     fusion: FusionSettings = field(default_factory=FusionSettings)
 
     def __post_init__(self) -> None:
@@ -231,6 +255,7 @@ def parse_recipe(values: Mapping[str, Any]) -> Recipe:
         "network": NetworkSettings,
         "fit": FitSettings,
         "augmentation": AugmentationSettings,
+        "storage": StorageSettings,
         "fusion": FusionSettings,
     }
     fields: dict[str, Any] = dict(values)

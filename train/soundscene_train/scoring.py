@@ -17,6 +17,7 @@ from soundscene_train.features import Features
 from soundscene_train.network import build_network
 from soundscene_train.plan import Plan, read_standardisation
 from soundscene_train.runtime import start_tensorflow
+from soundscene_train.storage import store_in_model
 
 __all__ = ["load_trained", "score_windows"]
 
@@ -24,7 +25,7 @@ _BATCH: Final = 16
 
 
 def load_trained(plan: Plan, folder: Path, network: str, label_count: int) -> Any:
-    """Build a network and give it the weights of its last epoch.
+    """Build a network and give it the weights of its last epoch, as the recipe stores them.
 
     Raises
     ------
@@ -47,6 +48,7 @@ def load_trained(plan: Plan, folder: Path, network: str, label_count: int) -> An
                 variable.assign(state[f"weight_{index}"])
     except (OSError, ValueError, KeyError) as error:
         raise TrainingError(f"{path}: not a checkpoint of this recipe ({error}); train again") from error
+    store_in_model(model, recipe.network, recipe.storage.weight_bits)
     return model
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["add_parser", "run"]
 
-_BYTES_PER_PARAMETER: Final = 4
+_BYTES_PER_FLOAT32: Final = 4
 """Float32."""
 
 _LIMITS_BYTES: Final = {"128 KiB": 131_072, "128 kB": 128_000}
@@ -65,7 +65,7 @@ def bundle_to_dict(bundle: Bundle) -> dict[str, Any]:
     networks = {
         name: {
             "parameters": bundle.parameters[name],
-            "parameter_bytes": bundle.parameters[name] * _BYTES_PER_PARAMETER,
+            "parameter_bytes": _parameter_bytes(bundle, name, files),
             "multiply_adds": bundle.multiply_adds[name],
             "file_bytes": len(content),
         }
@@ -90,6 +90,12 @@ def bundle_to_dict(bundle: Bundle) -> dict[str, Any]:
         "cost": dict(bundle.provenance.get("cost", {})),
         "files": files,
     }
+
+
+def _parameter_bytes(bundle: Bundle, network: str, files: Mapping[str, Mapping[str, Any]]) -> int:
+    """Bytes of the file of counted weights; a bundle without one stores float32."""
+    stored = files.get(f"{network}.weights")
+    return bundle.parameters[network] * _BYTES_PER_FLOAT32 if stored is None else int(stored["bytes"])
 
 
 def bundle_to_text(facts: Mapping[str, Any]) -> str:
@@ -119,7 +125,7 @@ def bundle_to_text(facts: Mapping[str, Any]) -> str:
 
 def _network_lines(facts: Mapping[str, Any]) -> list[str]:
     rows = {**facts["networks"], "total": facts["total"]}
-    return [f"{'network':<11}{'parameters':>12}{'as float32':>17}{'multiply-adds':>16}{'.tflite file':>17}"] + [
+    return [f"{'network':<11}{'parameters':>12}{'as stored':>17}{'multiply-adds':>16}{'.tflite file':>17}"] + [
         f"  {name:<9}{row['parameters']:>12,}{row['parameter_bytes']:>11,} bytes"
         f"{row['multiply_adds']:>16,}{row['file_bytes']:>11,} bytes"
         for name, row in rows.items()

@@ -19,10 +19,11 @@ from soundscene_train.network import NetworkSettings
 
 __all__ = [
     "PAPER_PARAMETERS",
+    "limits_kept",
     "measure_processor_time",
+    "nonzero_bytes",
     "nonzero_parameter_count",
     "require_paper_size",
-    "size_in_bytes",
 ]
 
 PAPER_PARAMETERS: Final = {"network": 10_922, "bundle": 32_766}
@@ -30,7 +31,7 @@ PAPER_PARAMETERS: Final = {"network": 10_922, "bundle": 32_766}
 
 _PAPER_LABELS: Final = 10
 _WINDOWS: Final = 15
-_FLOAT32_BYTES: Final = 4
+_FLOAT_BITS: Final = 32
 
 
 def nonzero_parameter_count(network: MergedNetwork) -> int:
@@ -62,15 +63,18 @@ def require_paper_size(settings: NetworkSettings, label_count: int, parameters: 
         )
 
 
-def size_in_bytes(parameters: int, nonzero_parameters: int) -> dict[str, Any]:
-    """Return float32 bytes of all and of the non-zero parameters, and whether all fit both readings of 128 KB."""
-    used = _FLOAT32_BYTES * parameters
-    return {
-        "bytes": used,
-        "nonzero_bytes": _FLOAT32_BYTES * nonzero_parameters,
-        "fits_131072_bytes": used <= 131_072,
-        "fits_128000_bytes": used <= 128_000,
-    }
+def nonzero_bytes(network: MergedNetwork, weight_bits: int) -> int:
+    """Bytes of the numbers that are not 0, scales of the weights included."""
+    kernels = [network.dense_kernel, *(kernel for block in network.blocks for kernel in block.kernels)]
+    weights = sum(int(np.count_nonzero(kernel)) for kernel in kernels)
+    scales = 0 if weight_bits == _FLOAT_BITS else sum(kernel.shape[-1] for kernel in kernels)
+    others = nonzero_parameter_count(network) - weights + scales
+    return -(-weights * weight_bits // 8) + others * _FLOAT_BITS // 8
+
+
+def limits_kept(used_bytes: int) -> dict[str, bool]:
+    """Tell whether three networks fit both readings of 128 KB."""
+    return {"fits_131072_bytes": used_bytes <= 131_072, "fits_128000_bytes": used_bytes <= 128_000}
 
 
 def measure_processor_time(bundle: Bundle) -> dict[str, Any]:
