@@ -68,13 +68,15 @@ def _dispatch(arguments: argparse.Namespace, command: str) -> None:
     with ConsoleReporter() as reporter:
         if stage in {"prepare", "fit", "run", "cross-validate"}:
             plan, folder = plan_from(arguments, command)
+            if stage == "prepare" and (arguments.download or arguments.download_from):
+                stages.download_run(plan, reporter, arguments.download_from)
             if arguments.skip_unreadable:
                 plan = stages.without_unreadable(plan, reporter, arguments.jobs)
         else:
             folder = arguments.run
             plan = Plan.load(folder)
         if stage == "prepare":
-            _prepare(plan, reporter, arguments.jobs)
+            _prepare(plan, reporter, arguments)
         if stage == "cross-validate":
             _cross_validate(plan, folder, reporter, arguments)
         if stage in {"fit", "run"}:
@@ -87,12 +89,14 @@ def _dispatch(arguments: argparse.Namespace, command: str) -> None:
             _export(plan, folder, arguments, command)
 
 
-def _prepare(plan: Plan, reporter: Reporter, jobs: int) -> None:
-    """Print what the user's own recordings are, refuse what cannot be used, and compute the spectrograms."""
+def _prepare(plan: Plan, reporter: Reporter, arguments: argparse.Namespace) -> None:
+    """Print what the data set is, refuse what cannot be used, and compute the spectrograms."""
     from soundscene_train import stages
     from soundscene_train.datasets import OWN_NAMES
     from soundscene_train.datasets.inspection import format_inspection, require_readable, write_inspection
+    from soundscene_train.datasets.sources import describe
 
+    jobs = arguments.jobs
     if plan.dataset_name in OWN_NAMES:
         dataset, front_end = plan.open().dataset, plan.recipe.front_end
         facts = stages.inspect_run(plan, reporter, jobs)
@@ -101,6 +105,8 @@ def _prepare(plan: Plan, reporter: Reporter, jobs: int) -> None:
         write_inspection(path, facts)
         print(f"each clip: {path}")
         require_readable(facts)
+    if line := describe(plan.dataset_name, plan.open().dataset):
+        print(line)
     selection, features = stages.prepare_run(plan, reporter, jobs=jobs, is_inspected=True)
     print(f"{selection.dataset.name}: {len(selection.dataset.clips)} clips, {features.window_count} windows")
 

@@ -25,7 +25,9 @@ With nothing at hand:
 With your own recordings, a folder for each class (or a table: --dataset csv):
   soundscene-train prepare --dataset folder --data-dir recordings
   soundscene-train cross-validate --dataset folder --data-dir recordings --jobs 2
-With ESC-10 or ESC-50 (a folder with meta/esc50.csv and audio/):
+With TAU Urban Acoustic Scenes 2020 Mobile (27.4 GB of archives, resumed when interrupted):
+  soundscene-train prepare --dataset tau --data-dir TAU --download --jobs 2
+With ESC-10 or ESC-50 (a folder with meta/esc50.csv and audio/; --download fetches it):
   soundscene-train run --dataset esc10 --data-dir ESC-50-master --train-parts 1 2 3 4 --jobs 2
 The same command again goes on where it was interrupted.
 """
@@ -53,6 +55,12 @@ def make_parser() -> argparse.ArgumentParser:
     stages = {name: commands.add_parser(name, help=text, description=text) for name, text in helps.items()}
     for name in ("prepare", "fit", "run", "cross-validate", "reproduce"):
         _add_plan_arguments(stages[name])
+    stages["prepare"].add_argument(
+        "--download", action="store_true", help="tau, esc10: fetch what is missing first, into --data-dir"
+    )
+    stages["prepare"].add_argument(
+        "--download-from", metavar="URL", help="another place that has the same files; implies --download"
+    )
     stages["prepare"].add_argument("--jobs", type=_positive, default=1, help="processes, one core each (1)")
     for name in ("fit", "run", "cross-validate"):
         stages[name].add_argument("--run", type=Path, metavar="DIR", help="the run's folder (runs/DATASET-RECIPE)")

@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -25,6 +25,7 @@ from soundscene_train.assessment.clip_scores import ClipScores
 from soundscene_train.assessment.cost import measure_processor_time
 from soundscene_train.datasets import OWN_NAMES, Selection, build_city, open_dataset
 from soundscene_train.datasets.inspection import ClipFacts, inspect_clips, require_readable, unreadable
+from soundscene_train.datasets.sources import download, require_whole
 from soundscene_train.errors import TrainingError
 from soundscene_train.evaluation import Result
 from soundscene_train.export import ExportNames, export_bundle
@@ -37,6 +38,7 @@ from soundscene_train.scoring import score_windows
 __all__ = [
     "Evaluation",
     "Reporter",
+    "download_run",
     "evaluate_bundle",
     "evaluate_run",
     "export_run",
@@ -45,6 +47,9 @@ __all__ = [
     "prepare_run",
     "without_unreadable",
 ]
+
+
+_MEBIBYTE: Final = 1 << 20
 
 
 class Reporter:
@@ -101,6 +106,22 @@ def prepare_run(
         require_readable(inspect_run(plan, reporter, jobs))
     stage = "spectrograms" if not gain_db else f"spectrograms at {gain_db:+g} dB"
     return selection, plan.features(selection, gain_db, _step(reporter, stage), jobs)
+
+
+def download_run(plan: Plan, reporter: Reporter, address: str | None = None) -> None:
+    """Fetch what is missing of a public data set, going on where it stopped, and hold it to what was published.
+
+    Raises
+    ------
+    DatasetError
+        It is not public, cannot be fetched, or is not what was published.
+    """
+
+    def tell(name: str, done_bytes: int, total_bytes: int) -> None:
+        reporter.step(f"{name} (MiB)", -(-done_bytes // _MEBIBYTE), -(-total_bytes // _MEBIBYTE))
+
+    download(plan.dataset_name, plan.data_dir, tell, address)
+    require_whole(plan.dataset_name, plan.open().dataset)
 
 
 def inspect_run(plan: Plan, reporter: Reporter, jobs: int = 1) -> list[ClipFacts]:
