@@ -56,14 +56,11 @@ def _dispatch(arguments: argparse.Namespace, command: str) -> None:
     from soundscene_train.plan import Plan
 
     stage = arguments.stage
+    apart = {"reproduce": _reproduce, "compare": _compare, "compress": _compress}
     if stage == "evaluate" and arguments.bundle is not None:
-        _evaluate_bundle(arguments, command)
-        return
-    if stage == "reproduce":
-        _reproduce(arguments, command)
-        return
-    if stage == "compare":
-        _compare(arguments.run, arguments.against)
+        apart[stage] = _evaluate_bundle
+    if stage in apart:
+        apart[stage](arguments, command)
         return
     with ConsoleReporter() as reporter:
         if stage in {"prepare", "fit", "run", "cross-validate"}:
@@ -165,14 +162,29 @@ def _reproduce(arguments: argparse.Namespace, command: str) -> None:
     print(f"written: {folder / arguments.table}.csv, .md and .png")
 
 
-def _compare(folder: Path, against: Path) -> None:
+def _compare(arguments: argparse.Namespace, _: str) -> None:
     """Pair two evaluated runs and print what changed."""
     from soundscene_train.assessment.clip_scores import ClipScores
     from soundscene_train.assessment.comparison import compare, format_comparison
     from soundscene_train.plan import Plan
 
-    found = compare(ClipScores.load(folder), ClipScores.load(against))
-    print(format_comparison(found, Plan.load(folder).recipe.fusion.rule), end="")
+    found = compare(ClipScores.load(arguments.run), ClipScores.load(arguments.against))
+    print(format_comparison(found, Plan.load(arguments.run).recipe.fusion.rule), end="")
+
+
+def _compress(arguments: argparse.Namespace, _: str) -> None:
+    """Test a run in fewer bytes and print the curve."""
+    from soundscene_train.compression.curve import trade_off
+    from soundscene_train.compression.output import format_points, write_points
+    from soundscene_train.console import ConsoleReporter
+    from soundscene_train.plan import Plan
+
+    plan, folder = Plan.load(arguments.run), arguments.out or arguments.run
+    with ConsoleReporter() as reporter:
+        points = trade_off(arguments.run, reporter)
+    write_points(folder, points, f"{plan.recipe.name} on {plan.dataset_name}")
+    print(format_points(points), end="")
+    print(f"written: {folder / 'compress.csv'}, .txt and .png")
 
 
 def _export(plan: Plan, folder: Path, arguments: argparse.Namespace, command: str) -> None:

@@ -48,6 +48,7 @@ def make_parser() -> argparse.ArgumentParser:
         "cross-validate": "train and test once for each fold, and judge all clips together",
         "evaluate": "test a run or a bundle: tables, JSON and a report in HTML",
         "compare": "pair two evaluated runs clip by clip: gained, lost, and a sign test",
+        "compress": "test a trained run again in fewer bytes: a curve of bytes against accuracy and log loss",
         "export": "write a run's bundle",
         "run": "prepare, fit, evaluate and export",
         "reproduce": "train a table of the paper and set it beside the paper's figures",
@@ -69,6 +70,8 @@ def make_parser() -> argparse.ArgumentParser:
     stages["fit"].add_argument("--networks", nargs="+", choices=NETWORK_NAMES, default=NETWORK_NAMES, help="(all)")
     stages["export"].add_argument("--run", type=Path, metavar="DIR", required=True, help="the folder of `fit`")
     _add_subject_arguments(stages["evaluate"])
+    stages["compress"].add_argument("run", type=Path, metavar="RUN", help="folder of `fit` or `cross-validate`")
+    stages["compress"].add_argument("--out", type=Path, metavar="DIR", help="the curve's folder (the run's)")
     stages["compare"].add_argument("run", type=Path, metavar="RUN", help="folder of an evaluated run")
     stages["compare"].add_argument("--against", type=Path, metavar="RUN", required=True, help="the one it should beat")
     for name in ("evaluate", "run"):

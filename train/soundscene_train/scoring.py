@@ -9,23 +9,37 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from soundscene.frontend import patch
-from soundscene.settings import NETWORK_NAMES
+from soundscene.frontend import Standardisation, patch
+from soundscene.settings import NETWORK_NAMES, FrontEndSettings
 from soundscene_train.errors import TrainingError
 from soundscene_train.fast import FastNetwork
+from soundscene_train.feature_cache import StoredSpectra
 from soundscene_train.features import Features
 from soundscene_train.network import build_network
 from soundscene_train.plan import Plan, read_standardisation
 from soundscene_train.runtime import start_tensorflow
 from soundscene_train.storage import store_in_model
 
-__all__ = ["load_trained", "score_windows"]
+__all__ = ["load_trained", "load_weights", "score_model", "score_windows"]
 
 _BATCH: Final = 16
 
 
 def load_trained(plan: Plan, folder: Path, network: str, label_count: int) -> Any:
     """Build a network and give it the weights of its last epoch, as the recipe stores them.
+
+    Raises
+    ------
+    TrainingError
+        It is not fully trained.
+    """
+    model = load_weights(plan, folder, network, label_count)
+    store_in_model(model, plan.recipe.network, plan.recipe.storage.weight_bits)
+    return model
+
+
+def load_weights(plan: Plan, folder: Path, network: str, label_count: int) -> Any:
+    """Build a network and give it the weights of its last epoch, in all their bits.
 
     Raises
     ------
@@ -48,7 +62,6 @@ def load_trained(plan: Plan, folder: Path, network: str, label_count: int) -> An
                 variable.assign(state[f"weight_{index}"])
     except (OSError, ValueError, KeyError) as error:
         raise TrainingError(f"{path}: not a checkpoint of this recipe ({error}); train again") from error
-    store_in_model(model, recipe.network, recipe.storage.weight_bits)
     return model
 
 
@@ -68,17 +81,27 @@ def score_windows(
     np.ndarray [shape=(networks, windows, labels), float64]
         Softmax scores in the order of `networks`.
     """
-    tf = start_tensorflow()
-    scores = np.empty((len(networks), len(windows), label_count))
-    for row, name in enumerate(networks):
+    rows = []
+    for name in networks:
         model = load_trained(plan, folder, name, label_count)
         network = FastNetwork(model, plan.recipe.network, batch_size=1)
-        forward = tf.function(
-            lambda patches, network=network: tf.nn.softmax(network.forward(patches)[0]), autograph=False
-        )
         standardisation = read_standardisation(folder, name)
-        for first in range(0, len(windows), _BATCH):
-            part = windows[first : first + _BATCH]
-            patches = patch(np.asarray(features.spectra[name][part]), plan.recipe.front_end, standardisation)
-            scores[row, first : first + _BATCH] = forward(tf.constant(patches))
-    return scores
+        rows.append(score_model(network, features.spectra[name], windows, plan.recipe.front_end, standardisation))
+    return np.stack(rows)
+
+
+def score_model(
+    network: FastNetwork,
+    spectra: StoredSpectra,
+    windows: NDArray[np.int64],
+    front_end: FrontEndSettings,
+    standardisation: Standardisation,
+) -> NDArray[np.float64]:
+    """Score windows with one network: [shape=(windows, labels), float64]."""
+    tf = start_tensorflow()
+    forward = tf.function(lambda patches: tf.nn.softmax(network.forward(patches)[0]), autograph=False)
+    parts = []
+    for first in range(0, len(windows), _BATCH):
+        part = windows[first : first + _BATCH]
+        parts.append(np.asarray(forward(tf.constant(patch(spectra[part], front_end, standardisation)))))
+    return np.concatenate(parts).astype(np.float64)

@@ -1,0 +1,86 @@
+"""A curve's points are what would be stored and served, and its first is the run itself."""
+
+import csv
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from soundscene_train.__main__ import main
+from soundscene_train.compression.curve import Setting, prune, trade_off
+from soundscene_train.cross_validation import cross_validate
+from soundscene_train.errors import TrainingError
+from soundscene_train.export import ExportNames
+from soundscene_train.plan import Plan
+from soundscene_train.recipe import StorageSettings
+from soundscene_train.stages import Reporter, evaluate_run, export_run, fit_run
+from tests.train.conftest import TINY_NETWORK
+from tests.train.helpers import lively_model
+
+
+def test_points_are_what_the_recipe_would_store(esc_plan: Plan, tmp_path: Path) -> None:
+    """A run in 4 bits has the count, the log loss and the bytes of the curve's point; so has its bundle."""
+    run = tmp_path / "run"
+    fit_run(esc_plan, run, Reporter())
+    plain = evaluate_run(esc_plan, run, Reporter()).results["product"]
+    whole, few = trade_off(run, Reporter(), (Setting(32), Setting(4)))
+    assert (whole.correct_count, whole.clip_count) == (plain.correct_count, 12)
+    assert whole.log_loss == pytest.approx(plain.log_loss, abs=2e-4)
+    (run / "plan.json").unlink()
+    stored = replace(esc_plan, recipe=replace(esc_plan.recipe, storage=StorageSettings(4)))
+    stored.save(run)
+    evaluated = evaluate_run(stored, run, Reporter()).results
+    assert few.correct_count == evaluated["product"].correct_count
+    assert few.log_loss == pytest.approx(evaluated["product"].log_loss, abs=2e-4)
+    assert few.correct_by_network == {name: evaluated[name].correct_count for name in few.correct_by_network}
+    bundle = export_run(stored, run, tmp_path / "bundle", ExportNames("few"))
+    sizes = [(bundle.directory / f"{name}.weights").stat().st_size for name in few.correct_by_network]
+    assert few.stored_bytes == sum(sizes) == bundle.provenance["cost"]["bytes"]
+    assert few.stored_bytes < whole.stored_bytes
+
+
+def test_the_smallest_weights_go_first() -> None:
+    """Half of each convolution's weights become zero, none larger than what stays; nothing else changes."""
+    model = lively_model(TINY_NETWORK)
+    before = [np.asarray(variable).copy() for variable in model.weights]
+    prune(model, TINY_NETWORK, 0.5)
+    changed = 0
+    for variable, old in zip(model.weights, before, strict=True):
+        new = np.asarray(variable).copy()
+        if new.ndim != 4:
+            np.testing.assert_array_equal(new, old)
+            continue
+        gone = (new == 0.0) & (old != 0.0)
+        assert gone.sum() == new.size // 2
+        np.testing.assert_array_equal(new[~gone], old[~gone])
+        assert np.abs(old[gone]).max() <= np.abs(old[~gone]).min()
+        changed += 1
+    assert changed == 1 + 5 * 4
+
+
+def test_the_command_writes_a_curve_over_all_folds(
+    esc_plan: Plan, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """All clips of a cross-validation are tested at every point; table, CSV and picture are there."""
+    folder = tmp_path / "folds"
+    cross_validate(replace(esc_plan, train_parts=("1", "2")), folder, Reporter())
+    assert main(["compress", str(folder), "--out", str(tmp_path / "curve")]) == 0
+    correct = json.loads((folder / "evaluation.json").read_text())["results"]["product"]["correct_count"]
+    assert f"{correct}/24" in capsys.readouterr().out.splitlines()[1]
+    with (tmp_path / "curve" / "compress.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    assert [(row["weight_bits"], row["pruned_share"]) for row in rows][-1] == ("8", "0.75")
+    assert {row["clips"] for row in rows} == {"24"}
+    sizes = [int(row["bytes"]) for row in rows if row["pruned_share"] == "0.0"]
+    assert sizes == sorted(sizes, reverse=True)
+    assert int(rows[-1]["nonzero_bytes"]) < int(rows[-1]["bytes"])
+    assert (tmp_path / "curve" / "compress.png").stat().st_size > 10_000
+
+
+def test_a_run_that_left_nothing_to_test_is_refused(esc_plan: Plan, tmp_path: Path) -> None:
+    """A curve needs clips that were not trained on."""
+    replace(esc_plan, train_parts=("1", "2", "3"), test_parts=()).save(tmp_path / "run")
+    with pytest.raises(TrainingError, match="trained on every part"):
+        trade_off(tmp_path / "run", Reporter())

@@ -1,0 +1,1 @@
+"""What a trained system loses when it is stored in fewer bytes."""

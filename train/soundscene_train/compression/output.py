@@ -1,0 +1,95 @@
+"""The trade-off as CSV, as a table and as a plot."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from soundscene.errors import MissingExtraError
+from soundscene.settings import NETWORK_NAMES
+from soundscene_train.compression.curve import Point
+from soundscene_train.errors import TrainingError
+
+__all__ = ["format_points", "write_points"]
+
+_LIMITS_BYTES: Final = (128_000, 131_072)
+_COLUMNS: Final = ("weight_bits", "pruned_share", "bytes", "nonzero_bytes", "correct", "clips", "log_loss")
+
+
+def format_points(points: Sequence[Point]) -> str:
+    """Format as plain text, a line each."""
+    lines = [f"{'bits':>5}{'pruned':>8}{'bytes':>10}{'not 0':>10}{'correct':>10}{'log loss':>10}  networks alone"]
+    for point in points:
+        alone = " ".join(str(point.correct_by_network[name]) for name in NETWORK_NAMES)
+        correct = f"{point.correct_count}/{point.clip_count}"
+        lines.append(
+            f"{point.setting.weight_bits:>5}{point.setting.pruned_share:>8.0%}{point.stored_bytes:>10,}"
+            f"{point.nonzero_bytes:>10,}{correct:>10}{point.log_loss:>10.3f}  {alone}"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def write_points(folder: Path, points: Sequence[Point], title: str) -> None:
+    """Write compress.csv, compress.txt and compress.png.
+
+    Raises
+    ------
+    TrainingError
+        The folder cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / "compress.csv").open("w", newline="", encoding="utf-8") as stream:
+            writer = csv.writer(stream, lineterminator="\n")
+            writer.writerow((*_COLUMNS, *NETWORK_NAMES))
+            writer.writerows(_fields(point) for point in points)
+        (folder / "compress.txt").write_text(format_points(points), encoding="utf-8")
+        _plot(folder / "compress.png", points, title)
+    except OSError as error:
+        raise TrainingError(f"{folder}: the curve cannot be written: {error.strerror or error}") from error
+
+
+def _fields(point: Point) -> tuple[object, ...]:
+    return (
+        point.setting.weight_bits,
+        point.setting.pruned_share,
+        point.stored_bytes,
+        point.nonzero_bytes,
+        point.correct_count,
+        point.clip_count,
+        point.log_loss,
+        *(point.correct_by_network[name] for name in NETWORK_NAMES),
+    )
+
+
+def _plot(path: Path, points: Sequence[Point], title: str) -> None:
+    """Accuracy and log loss over bytes that are not 0, with both readings of the limit."""
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise MissingExtraError("the plot needs matplotlib: `pip install 'soundscene[train]'`") from error
+    figure = Figure(figsize=(9.0, 4.0), layout="constrained")
+    FigureCanvasAgg(figure)
+    left, right = figure.subplots(1, 2)
+    whole = [point for point in points if not point.setting.pruned_share]
+    pruned = [point for point in points if point.setting.pruned_share]
+    for axes, label in ((left, "accuracy, %"), (right, "log loss, nats")):
+        for family, marker, name in ((whole, "o-", "fewer bits"), (pruned, "s--", "8 bits, pruned")):
+            values = [100 * p.correct_count / p.clip_count if axes is left else p.log_loss for p in family]
+            axes.plot([p.nonzero_bytes / 1000 for p in family], values, marker, label=name)
+            for point, value in zip(family, values, strict=True):
+                text = f"{point.setting.pruned_share:.0%}" if point.setting.pruned_share else point.setting.weight_bits
+                axes.annotate(
+                    str(text), (point.nonzero_bytes / 1000, value), (3, 4), textcoords="offset points", size=8
+                )
+        for limit in _LIMITS_BYTES:
+            axes.axvline(limit / 1000, color="grey", linewidth=0.8, linestyle=":")
+        axes.set_xscale("log")
+        axes.set_xlabel("bytes that are not 0, thousands (dotted: 128 KB, both ways)")
+        axes.set_ylabel(label)
+    left.legend(fontsize=8)
+    figure.suptitle(title)
+    figure.savefig(path, dpi=120)
