@@ -87,8 +87,7 @@ def _plot(path: Path, points: Sequence[Point], title: str) -> None:
                 )
         for limit in _LIMITS_BYTES:
             axes.axvline(limit / 1000, color="grey", linewidth=0.8, linestyle=":")
-        axes.set_xscale("log")
-        axes.set_xlabel("bytes that are not 0, thousands (dotted: 128 KB, both ways)")
+        axes.set_xlabel("thousand bytes that are not 0 (dotted: 128 KB)")
         axes.set_ylabel(label)
     left.legend(fontsize=8)
     figure.suptitle(title)
