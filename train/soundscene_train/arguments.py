@@ -118,6 +118,7 @@ def plan_from(arguments: argparse.Namespace, command: str) -> tuple[Plan, Path]:
         city=_QUICK_CITY if arguments.quick else CitySettings(),
         fold_count=arguments.folds,
         responses_dir=None if arguments.train_responses is None else arguments.train_responses.absolute(),
+        teacher_dir=None if arguments.teacher is None else arguments.teacher.absolute(),
         command=command,
     )
     suffix = "-folds" if arguments.stage == "cross-validate" else ""
@@ -155,6 +156,12 @@ def _add_plan_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="DIR",
         help="impulse responses of devices, for recipes that augment with them (simulated devices)",
+    )
+    parser.add_argument(
+        "--teacher",
+        type=Path,
+        metavar="RUN",
+        help="finished run or cross-validation, for recipes with teacher_share",
     )
     parser.add_argument("--train-parts", nargs="+", metavar="PART", help="folds or splits to train on")
     parser.add_argument("--test-parts", nargs="+", metavar="PART", help="folds or splits to test on (the rest)")

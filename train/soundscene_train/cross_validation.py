@@ -56,7 +56,9 @@ def cross_validate(
     scores, robustness = [], []
     for part in parts:
         home = folder / f"fold-{part}"
-        one = replace(plan, train_parts=tuple(other for other in parts if other != part), test_parts=(part,))
+        teacher = None if plan.teacher_dir is None else plan.teacher_dir / f"fold-{part}"
+        others = tuple(other for other in parts if other != part)
+        one = replace(plan, train_parts=others, test_parts=(part,), teacher_dir=teacher)
         fit_run(one, home, reporter, jobs=jobs)
         tested = evaluate_run(one, home, reporter, settings=settings)
         scores.append(ClipScores.load(home))

@@ -21,6 +21,7 @@ from soundscene_train.features import Features, measure_standardisation
 from soundscene_train.keras_trainer import KerasTrainer
 from soundscene_train.plan import Plan
 from soundscene_train.responses import band_responses
+from soundscene_train.teaching import taught_targets
 from soundscene_train.trainer import Trainer
 
 __all__ = ["EpochReport", "fit_networks", "one_hot_targets"]
@@ -108,12 +109,29 @@ def _make_trainer(plan: Plan, selection: Selection, features: Features, network:
     material = TrainingWindows(
         features.spectra[network],
         windows,
-        one_hot_targets(selection, features, windows),
+        _targets(plan, selection, features, windows),
         standardisation,
         _responses(plan, network),
     )
     engine = KerasTrainer if plan.recipe.fit.engine == "keras" else FastTrainer
     return engine(network, plan.recipe, material)
+
+
+def _targets(plan: Plan, selection: Selection, features: Features, windows: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Return the labels, or what a teacher makes of them.
+
+    Raises
+    ------
+    TrainingError
+        The recipe asks for a teacher and none is named, or the other way round, or it cannot teach this.
+    """
+    fit = plan.recipe.fit
+    targets = one_hot_targets(selection, features, windows)
+    if (fit.teacher_share > 0.0) != (plan.teacher_dir is not None):
+        raise TrainingError("a recipe with teacher_share above 0 needs --teacher, a run's folder; others take none")
+    if plan.teacher_dir is None:
+        return targets
+    return taught_targets(targets, plan.teacher_dir, selection, features, fit)
 
 
 def _responses(plan: Plan, network: str) -> NDArray[np.float32] | None:

@@ -47,6 +47,8 @@ class Plan:
         Files that are left out because they cannot be read.
     responses_dir : Path or None
         Impulse responses of recording devices, for recipes that augment with them; None takes simulated ones.
+    teacher_dir : Path or None
+        Finished run whose scores are part of the targets, where the recipe asks for a teacher.
     command : str
         What the user typed, for the record.
     """
@@ -61,6 +63,7 @@ class Plan:
     fold_count: int = 5
     skipped: tuple[str, ...] = ()
     responses_dir: Path | None = None
+    teacher_dir: Path | None = None
     command: str = ""
 
     def open(self) -> Selection:
@@ -142,6 +145,7 @@ class Plan:
             "fold_count": self.fold_count,
             "skipped": list(self.skipped),
             "responses_dir": None if self.responses_dir is None else str(self.responses_dir),
+            "teacher_dir": None if self.teacher_dir is None else str(self.teacher_dir),
             "command": self.command,
         }
 
@@ -159,6 +163,7 @@ class Plan:
             fold_count=values["fold_count"],
             skipped=tuple(values["skipped"]),
             responses_dir=None if values["responses_dir"] is None else Path(values["responses_dir"]),
+            teacher_dir=None if values["teacher_dir"] is None else Path(values["teacher_dir"]),
             command=values["command"],
         )
 

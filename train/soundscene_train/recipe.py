@@ -54,6 +54,10 @@ class FitSettings:
     average_last_share : float in [0, 1)
         Average the weights of this last share of the epochs and measure the batch norms' statistics anew; 0 keeps the
         last weights as they are.
+    teacher_share : float in [0, 1]
+        Share of each target that the scores of a teacher make, a run that is trained already; the label makes the rest.
+    teacher_temperature : float > 0
+        The teacher's scores are raised to the inverse of it, which shows more of what it almost said.
     engine : {"fast", "keras"}
         Who takes the steps: this package on one core, or Keras on whatever its backend runs on.
     devices : {"one", "all"}
@@ -73,6 +77,8 @@ class FitSettings:
     weight_decay: float = 1e-4
     decoupled_decay: bool = False
     average_last_share: float = 0.0
+    teacher_share: float = 0.0
+    teacher_temperature: float = 2.0
     engine: str = "fast"
     devices: str = "one"
 
@@ -85,6 +91,8 @@ class FitSettings:
         _require(0.0 <= self.warm_up_share < 1.0, "warm_up_share must lie in [0, 1)", self.warm_up_share)
         _require(self.weight_decay >= 0.0, "weight_decay must not be below 0", self.weight_decay)
         _require(0.0 <= self.average_last_share < 1.0, "average_last_share must lie in [0, 1)", self.average_last_share)
+        _require(0.0 <= self.teacher_share <= 1.0, "teacher_share must lie in [0, 1]", self.teacher_share)
+        _require(self.teacher_temperature > 0.0, "teacher_temperature must be above 0", self.teacher_temperature)
         _require(self.engine in ENGINES, f"engine must be one of {', '.join(ENGINES)}", self.engine)
         _require(self.devices in DEVICES, f"devices must be one of {', '.join(DEVICES)}", self.devices)
         _require(

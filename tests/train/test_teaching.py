@@ -1,0 +1,69 @@
+"""A teacher's scores become targets, and a teacher that has seen the test is refused."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from soundscene_train.errors import TrainingError
+from soundscene_train.fitting import one_hot_targets
+from soundscene_train.plan import Plan
+from soundscene_train.scoring import score_windows
+from soundscene_train.stages import Reporter, fit_run
+from soundscene_train.teaching import softened, taught_targets
+
+
+@pytest.fixture
+def teacher(esc_plan: Plan, tmp_path: Path) -> Path:
+    """A run on folds 1 and 2."""
+    fit_run(esc_plan, tmp_path / "teacher", Reporter())
+    return tmp_path / "teacher"
+
+
+def test_targets_are_labels_and_the_mean_of_the_teachers_networks(esc_plan: Plan, teacher: Path) -> None:
+    """At temperature 1 and a share of 0.7, a target is 0.3 label and 0.7 the teacher's score."""
+    selection = esc_plan.open()
+    features = esc_plan.features(selection)
+    windows = features.windows_of(selection.train_clips)
+    labels = one_hot_targets(selection, features, windows)
+    fit = replace(esc_plan.recipe.fit, teacher_share=0.7, teacher_temperature=1.0)
+    taught = taught_targets(labels, teacher, selection, features, fit)
+    scores = score_windows(esc_plan, teacher, features, windows, 3).mean(axis=0)
+    np.testing.assert_allclose(taught, 0.3 * labels + 0.7 * scores, atol=1e-6)
+    np.testing.assert_allclose(taught.sum(axis=1), 1.0, atol=1e-6)
+
+
+def test_a_temperature_flattens_and_keeps_the_order() -> None:
+    """Scores at temperature 2 are the roots of those at 1, made to sum to 1; a zero stays next to nothing."""
+    scores = np.array([[0.81, 0.16, 0.03], [1.0, 0.0, 0.0]])
+    found = softened(scores, 2.0)
+    roots = np.sqrt(scores[0])
+    np.testing.assert_allclose(found[0], roots / roots.sum())
+    np.testing.assert_allclose(found[1], [1.0, 0.0, 0.0], atol=1e-100)
+
+
+def test_a_taught_run_trains_to_other_weights(esc_plan: Plan, teacher: Path, tmp_path: Path) -> None:
+    """The same seed with a teacher ends elsewhere than without one; the plan remembers the teacher."""
+    fit = replace(esc_plan.recipe.fit, teacher_share=0.9)
+    plan = replace(esc_plan, recipe=replace(esc_plan.recipe, fit=fit), teacher_dir=teacher)
+    fit_run(plan, tmp_path / "pupil", Reporter(), ["mel"])
+    assert Plan.load(tmp_path / "pupil").teacher_dir == teacher
+    with np.load(tmp_path / "pupil/mel/checkpoint.npz") as pupil, np.load(teacher / "mel/checkpoint.npz") as plain:
+        assert not np.array_equal(pupil["weight_0"], plain["weight_0"])
+
+
+def test_what_cannot_teach_is_refused(esc_plan: Plan, teacher: Path, tmp_path: Path) -> None:
+    """A teacher that saw the test, one that no recipe asks for, none where one is needed, and one that is not there."""
+    taught = replace(esc_plan.recipe, fit=replace(esc_plan.recipe.fit, teacher_share=0.5))
+    cases = {
+        "which will be tested here": replace(
+            esc_plan, recipe=taught, teacher_dir=teacher, train_parts=("2", "3"), test_parts=("1",)
+        ),
+        "others take none": replace(esc_plan, teacher_dir=teacher),
+        "needs --teacher": replace(esc_plan, recipe=taught),
+        "holds no plan.json": replace(esc_plan, recipe=taught, teacher_dir=tmp_path / "nobody"),
+    }
+    for number, (message, plan) in enumerate(cases.items()):
+        with pytest.raises(TrainingError, match=message):
+            fit_run(plan, tmp_path / f"pupil-{number}", Reporter(), ["mel"])
