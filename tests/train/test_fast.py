@@ -8,6 +8,7 @@ import pytest
 from soundscene_train.fast import FastNetwork
 from soundscene_train.network import NetworkSettings, build_network
 from soundscene_train.runtime import start_tensorflow
+from soundscene_train.storage import store_in_model
 from tests.train.helpers import lively_model
 
 SETTINGS = [
@@ -74,3 +75,25 @@ def test_dropout_follows_its_offsets(patches: Any) -> None:
     table = np.asarray(network._dropout_table)
     assert np.mean(table == 0.0) == pytest.approx(0.25, abs=0.01)
     assert np.mean(table) == pytest.approx(1.0, abs=0.02)
+
+
+@pytest.mark.parametrize("bits", [8, 3])
+@pytest.mark.parametrize("settings", SETTINGS)
+def test_few_bits_are_seen_as_they_will_be_stored(settings: NetworkSettings, patches: Any, bits: int) -> None:
+    """Scores are those of the stored convolutions; the gradient at the rounded weights is passed through."""
+    tf = start_tensorflow()
+    model, twin = lively_model(settings), lively_model(settings)
+    store_in_model(twin, settings, bits)
+    twin.get_layer("scores").kernel.assign(model.get_layer("scores").kernel)
+    networks = FastNetwork(model, settings, 6), FastNetwork(twin, settings, 6)
+    found = []
+    for network, weight_bits in zip(networks, (bits, None), strict=True):
+        with tf.GradientTape() as tape:
+            logits, _ = network.forward(patches, tf.zeros(6, tf.int32), weight_bits)
+            loss = tf.reduce_sum(logits[:, 0])
+        variables = [variable.value for variable in network.model.trainable_variables]
+        found.append((np.asarray(logits), tape.gradient(loss, variables)))
+    (logits, gradients), (expected, expected_gradients) = found
+    np.testing.assert_allclose(logits, expected, atol=1e-4)
+    for one, other in zip(gradients, expected_gradients, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-3, rtol=1e-3)

@@ -12,8 +12,9 @@ from soundscene.frontend import patch
 from soundscene_train.errors import TrainingError
 from soundscene_train.fast_trainer import FastTrainer
 from soundscene_train.network import build_network
-from soundscene_train.recipe import FitSettings, Recipe
+from soundscene_train.recipe import FitSettings, Recipe, StorageSettings
 from soundscene_train.schedule import learning_rate_at
+from soundscene_train.storage import store_in_model
 from tests.train.conftest import TINY_FRONT_END
 from tests.train.helpers import make_three_kinds
 
@@ -129,3 +130,19 @@ def test_a_network_trained_on_crops_takes_whole_patches(tiny_recipe: Recipe) -> 
         served.assign(trained)
     scores = np.asarray(whole(patch(material.spectra[:], TINY_FRONT_END, material.standardisation)))
     assert np.mean(scores.argmax(axis=1) == material.targets.argmax(axis=1)) > 0.9
+
+
+def test_training_with_few_bits_loses_less_to_them(tiny_recipe: Recipe) -> None:
+    """Stored in 2 bits, a network that saw them in its last epochs fits its data better than one that did not."""
+    losses = {}
+    for share in (0.0, 0.5):
+        recipe = make_recipe(tiny_recipe, epochs=30, learning_rate=1e-2, schedule="cosine")
+        recipe = dataclasses.replace(recipe, storage=StorageSettings(2))
+        material = make_three_kinds(48)
+        trainer = FastTrainer("mel", recipe.with_fit(quantise_last_share=share), material)
+        for _ in range(30):
+            trainer.train_epoch()
+        store_in_model(trainer.model, recipe.network, 2)
+        scores = np.asarray(trainer.model(patch(material.spectra[:], TINY_FRONT_END, material.standardisation)))
+        losses[share] = -np.log(scores[material.targets == 1.0]).mean()
+    assert losses[0.5] < 0.8 * losses[0.0]

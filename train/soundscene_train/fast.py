@@ -67,7 +67,9 @@ class FastNetwork:
         """Draw the places in the dropout table for one pass."""
         return generator.integers(0, _OFFSETS, self.dropout_count, dtype=np.int32) * _ALIGNMENT
 
-    def forward(self, patches: Any, offsets: Any | None = None) -> tuple[Any, list[tuple[Any, Any]]]:
+    def forward(
+        self, patches: Any, offsets: Any | None = None, weight_bits: int | None = None
+    ) -> tuple[Any, list[tuple[Any, Any]]]:
         """Compute logits.
 
         Parameters
@@ -76,6 +78,8 @@ class FastNetwork:
             Static, delta, delta-delta.
         offsets : tf.Tensor [shape=(blocks,), int32] or None
             With offsets the pass trains: batch statistics and dropout. Without, it infers.
+        weight_bits : int in 2..8 or None
+            Take the convolutions' weights as they would be stored; gradients pass as if they were not rounded.
 
         Returns
         -------
@@ -90,7 +94,7 @@ class FastNetwork:
         x = patches
         for number, block in enumerate(self._blocks):
             x = _batch_norm(x, block.norm_in, training, statistics)
-            x = tf.nn.relu(_convolve(x, block))
+            x = tf.nn.relu(_convolve(x, block, weight_bits))
             x = _batch_norm(x, block.norm_out, training, statistics)
             if block.row.pooled:
                 x = tf.nn.avg_pool2d(x, 2, 2, "VALID")
@@ -140,23 +144,37 @@ def _batch_norm(x: Any, layer: Any, training: bool, statistics: list[tuple[Any, 
     return outputs.y
 
 
-def _convolve(x: Any, block: _Block) -> Any:
+def _convolve(x: Any, block: _Block, weight_bits: int | None) -> Any:
     """3x3 on the first quarter beside one 1x1 for the other three branches; or the plain convolution."""
     import tensorflow as tf
 
+    kernels = [_rounded(layer.kernel, weight_bits) for layer in block.convolutions]
+    bias = tf.concat([layer.bias for layer in block.convolutions], axis=0)
     if not block.row.decomposed:
-        (layer,) = block.convolutions
-        return tf.nn.bias_add(tf.nn.conv2d(x, layer.kernel, 1, "SAME"), layer.bias)
-    near, first, second, every = block.convolutions
+        return tf.nn.bias_add(tf.nn.conv2d(x, kernels[0], 1, "SAME"), bias)
+    near, first, second, every = kernels
     quarter = block.row.inputs // 4
     half = block.row.inputs // 2
-    first_kernel = tf.pad(first.kernel, ((0, 0), (0, 0), (0, half), (0, 0)))
-    second_kernel = tf.pad(second.kernel, ((0, 0), (0, 0), (half, 0), (0, 0)))
-    kernel = tf.concat([first_kernel, second_kernel, every.kernel], axis=-1)
-    bias = tf.concat([near.bias, first.bias, second.bias, every.bias], axis=0)
+    first_padded = tf.pad(first, ((0, 0), (0, 0), (0, half), (0, 0)))
+    second_padded = tf.pad(second, ((0, 0), (0, 0), (half, 0), (0, 0)))
+    kernel = tf.concat([first_padded, second_padded, every], axis=-1)
     neighbours, _ = tf.split(x, (quarter, block.row.inputs - quarter), axis=-1)
-    together = [tf.nn.conv2d(neighbours, near.kernel, 1, "SAME"), tf.nn.conv2d(x, kernel, 1, "SAME")]
+    together = [tf.nn.conv2d(neighbours, near, 1, "SAME"), tf.nn.conv2d(x, kernel, 1, "SAME")]
     return tf.nn.bias_add(tf.concat(together, axis=-1), bias)
+
+
+def _rounded(kernel: Any, weight_bits: int | None) -> Any:
+    """Round as `storage.quantise` does, with the gradient of the identity (Bengio et al., 2013)."""
+    if weight_bits is None:
+        return kernel
+    import tensorflow as tf
+
+    kernel = tf.convert_to_tensor(kernel)
+    largest = tf.reduce_max(tf.abs(kernel), axis=(0, 1, 2))
+    scale = tf.where(largest > 0.0, largest / (2.0 ** (weight_bits - 1) - 1.0), 1.0)
+    pattern = tf.bitcast(scale, tf.int32)  # of its 24 significant bits, 16 stay
+    scale = tf.bitcast(tf.bitwise.bitwise_and(pattern + 0x80, ~0xFF), tf.float32)
+    return kernel + tf.stop_gradient(tf.round(kernel / scale) * scale - kernel)
 
 
 def _pool_all(x: Any, head: str) -> Any:

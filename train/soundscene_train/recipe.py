@@ -31,6 +31,7 @@ __all__ = [
 SCHEDULES: Final = ("constant", "cosine")
 ENGINES: Final = ("fast", "keras")
 DEVICES: Final = ("one", "all")
+_FLOAT_BITS: Final = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,9 @@ class FitSettings:
     average_last_share : float in [0, 1)
         Average the weights of this last share of the epochs and measure the batch norms' statistics anew; 0 keeps the
         last weights as they are.
+    quantise_last_share : float in [0, 1)
+        In this last share of the epochs, training sees the convolutions' weights in the bits they will be stored in
+        (quantisation-aware training); engine `fast` only.
     teacher_share : float in [0, 1]
         Share of each target that the scores of a teacher make, a run that is trained already; the label makes the rest.
     teacher_temperature : float > 0
@@ -77,6 +81,7 @@ class FitSettings:
     weight_decay: float = 1e-4
     decoupled_decay: bool = False
     average_last_share: float = 0.0
+    quantise_last_share: float = 0.0
     teacher_share: float = 0.0
     teacher_temperature: float = 2.0
     engine: str = "fast"
@@ -91,6 +96,9 @@ class FitSettings:
         _require(0.0 <= self.warm_up_share < 1.0, "warm_up_share must lie in [0, 1)", self.warm_up_share)
         _require(self.weight_decay >= 0.0, "weight_decay must not be below 0", self.weight_decay)
         _require(0.0 <= self.average_last_share < 1.0, "average_last_share must lie in [0, 1)", self.average_last_share)
+        share = self.quantise_last_share
+        _require(0.0 <= share < 1.0, "quantise_last_share must lie in [0, 1)", share)
+        _require(self.engine == "fast" or not share, "quantise_last_share needs engine fast", share)
         _require(0.0 <= self.teacher_share <= 1.0, "teacher_share must lie in [0, 1]", self.teacher_share)
         _require(self.teacher_temperature > 0.0, "teacher_temperature must be above 0", self.teacher_temperature)
         _require(self.engine in ENGINES, f"engine must be one of {', '.join(ENGINES)}", self.engine)
@@ -166,7 +174,7 @@ class StorageSettings:
 
     def __post_init__(self) -> None:
         """Check the range."""
-        _require(self.weight_bits in {*range(2, 9), 32}, "weight_bits must be 2 to 8, or 32", self.weight_bits)
+        _require(self.weight_bits in {*range(2, 9), _FLOAT_BITS}, "weight_bits must be 2 to 8, or 32", self.weight_bits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +203,8 @@ class Recipe:
     def __post_init__(self) -> None:
         """Check what concerns the whole."""
         _require(self.seed >= 0, "seed must not be below 0", self.seed)
+        share, bits = self.fit.quantise_last_share, self.storage.weight_bits
+        _require(not share or bits < _FLOAT_BITS, "quantise_last_share needs weight_bits below 32", bits)
         crop, patch = self.augmentation.crop_frames, self.front_end.patch_frames
         _require(crop <= patch, f"crop_frames must not exceed the patch's {patch} frames", crop)
 
