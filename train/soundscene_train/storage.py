@@ -25,6 +25,9 @@ _FLOAT_BITS: Final = 32
 _SCALE_BITS: Final = 16
 """Significant bits of a scale; with 8 of a weight they fit the 24 of a float32."""
 
+_SMALLEST: Final = 1e-30
+"""A channel whose weights all lie below is stored as zeros: its steps would have no place in a float32."""
+
 
 def pack(network: MergedNetwork, weight_bits: int) -> bytes:
     """Write all numbers of a network, block by block: affine map, kernels, biases; then the dense layer.
@@ -116,7 +119,7 @@ def quantise(kernel: Array, weight_bits: int) -> tuple[NDArray[np.int8], Array]:
     """
     highest = 2 ** (weight_bits - 1) - 1
     largest = np.abs(kernel.astype(np.float64)).reshape(-1, kernel.shape[-1]).max(axis=0)
-    mantissa, exponent = np.frexp(np.where(largest > 0.0, largest / highest, 1.0))
+    mantissa, exponent = np.frexp(np.where(largest > _SMALLEST, largest / highest, 1.0))
     scale = np.ldexp(np.round(mantissa * 2**_SCALE_BITS) / 2**_SCALE_BITS, exponent)
     numbers = np.clip(np.round(kernel / scale), -highest, highest)
     return numbers.astype(np.int8), scale.astype(np.float32)
