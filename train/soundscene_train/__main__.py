@@ -165,11 +165,12 @@ def _reproduce(arguments: argparse.Namespace, command: str) -> None:
 def _compare(arguments: argparse.Namespace, _: str) -> None:
     """Pair two evaluated runs and print what changed."""
     from soundscene_train.assessment.clip_scores import ClipScores
-    from soundscene_train.assessment.comparison import compare, format_comparison
+    from soundscene_train.assessment.comparison import compare, format_comparison, never_right
     from soundscene_train.plan import Plan
 
-    found = compare(ClipScores.load(arguments.run), ClipScores.load(arguments.against))
-    print(format_comparison(found, Plan.load(arguments.run).recipe.fusion.rule), end="")
+    tests = ClipScores.load(arguments.run), ClipScores.load(arguments.against)
+    rule = Plan.load(arguments.run).recipe.fusion.rule
+    print(format_comparison(compare(*tests), rule, never_right(*tests)), end="")
 
 
 def _compress(arguments: argparse.Namespace, _: str) -> None:

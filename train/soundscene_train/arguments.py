@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -62,18 +63,18 @@ def make_parser() -> argparse.ArgumentParser:
     stages["prepare"].add_argument(
         "--download-from", metavar="URL", help="another place that has the same files; implies --download"
     )
-    stages["prepare"].add_argument("--jobs", type=_positive, default=1, help="processes, one core each (1)")
+    stages["prepare"].add_argument("--jobs", type=_at_least(1), default=1, help="processes, one core each (1)")
     for name in ("fit", "run", "cross-validate"):
         stages[name].add_argument("--run", type=Path, metavar="DIR", help="the run's folder (runs/DATASET-RECIPE)")
-        stages[name].add_argument("--jobs", type=_positive, default=1, help="processes, one core each (1)")
+        stages[name].add_argument("--jobs", type=_at_least(1), default=1, help="processes, one core each (1)")
     _add_table_arguments(stages["reproduce"])
     stages["fit"].add_argument("--networks", nargs="+", choices=NETWORK_NAMES, default=NETWORK_NAMES, help="(all)")
     stages["export"].add_argument("--run", type=Path, metavar="DIR", required=True, help="the folder of `fit`")
     _add_subject_arguments(stages["evaluate"])
-    stages["compress"].add_argument("run", type=Path, metavar="RUN", help="folder of `fit` or `cross-validate`")
+    for name, text in (("compress", "folder of `fit` or `cross-validate`"), ("compare", "folder of an evaluated run")):
+        stages[name].add_argument("--run", type=Path, metavar="DIR", required=True, help=text)
     stages["compress"].add_argument("--out", type=Path, metavar="DIR", help="the curve's folder (the run's)")
-    stages["compare"].add_argument("run", type=Path, metavar="RUN", help="folder of an evaluated run")
-    stages["compare"].add_argument("--against", type=Path, metavar="RUN", required=True, help="the one it should beat")
+    stages["compare"].add_argument("--against", type=Path, metavar="DIR", required=True, help="the one it should beat")
     for name in ("evaluate", "run"):
         stages[name].add_argument(
             "--gains", nargs="+", type=float, default=(), metavar="DB", help="test at these gains too, as -20 20"
@@ -139,8 +140,8 @@ def _add_plan_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cache-dir", type=Path, default=Path("runs/cache"), metavar="DIR", help="(runs/cache)")
     parser.add_argument("--recipe", metavar="NAME|FILE", help=f"one of {recipes}, or a TOML file (demo)")
     parser.add_argument("--quick", action="store_true", help="recipe `quick`, and a small synthetic city")
-    parser.add_argument("--seed", type=_natural, help="instead of the recipe's")
-    parser.add_argument("--epochs", type=_positive, help="instead of the recipe's")
+    parser.add_argument("--seed", type=_at_least(0), help="instead of the recipe's")
+    parser.add_argument("--epochs", type=_at_least(1), help="instead of the recipe's")
     parser.add_argument(
         "--engine",
         choices=ENGINES,
@@ -149,7 +150,9 @@ def _add_plan_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--devices", choices=DEVICES, help="all: Keras shares each batch among the machine's devices (the recipe's)"
     )
-    parser.add_argument("--folds", type=_folds, default=5, metavar="N", help="folder, csv without folds: make N (5)")
+    parser.add_argument(
+        "--folds", type=_at_least(2), default=5, metavar="N", help="folder, csv without folds: make N (5)"
+    )
     parser.add_argument("--skip-unreadable", action="store_true", help="folder, csv: leave out what cannot be read")
     parser.add_argument(
         "--train-responses",
@@ -190,8 +193,8 @@ def reproduction_from(arguments: argparse.Namespace, command: str) -> tuple[Plan
 
 def _add_table_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("table", choices=("table3", "table4", "table5", "figure3"))
-    parser.add_argument("--seeds", type=_positive, default=1, metavar="N", help="trainings of each cell (1)")
-    parser.add_argument("--jobs", type=_positive, default=1, help="processes, one core each (1)")
+    parser.add_argument("--seeds", type=_at_least(1), default=1, metavar="N", help="trainings of each cell (1)")
+    parser.add_argument("--jobs", type=_at_least(1), default=1, help="processes, one core each (1)")
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder of tables and cells (runs/reproduce-DATASET)")
 
 
@@ -232,22 +235,13 @@ def _add_export_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, got {text}")
-    return value
+def _at_least(lowest: int) -> Callable[[str], int]:
+    """Return a reader of whole numbers that refuses lower ones."""
 
+    def read(text: str) -> int:
+        value = int(text)
+        if value < lowest:
+            raise argparse.ArgumentTypeError(f"must be at least {lowest}, got {text}")
+        return value
 
-def _folds(text: str) -> int:
-    value = int(text)
-    if value < 2:
-        raise argparse.ArgumentTypeError(f"must be at least 2, got {text}")
-    return value
-
-
-def _natural(text: str) -> int:
-    value = int(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"must not be below 0, got {text}")
-    return value
+    return read

@@ -11,15 +11,12 @@ from numpy.typing import NDArray
 from soundscene.frontend import Standardisation, level_proof
 from soundscene.settings import NETWORK_NAMES
 from soundscene_train.augmentation import augmented_patches, lively_starts, recoloured
-from soundscene_train.feature_cache import StoredSpectra
+from soundscene_train.feature_cache import StoredSpectra, slices_of
 from soundscene_train.recipe import Recipe
 
 __all__ = ["Batches", "TrainingWindows"]
 
 Array = NDArray[np.float32]
-
-_SLICE_WINDOWS = 256
-"""Windows held at a time where a whole data set would not fit."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -110,11 +107,7 @@ class Batches:
         recipe, material = self._recipe, self._material
         length = recipe.training_front_end.window_frames
         parts = [
-            lively_starts(
-                np.asarray(material.spectra[material.windows[first : first + _SLICE_WINDOWS]]),
-                length,
-                is_circular=recipe.augmentation.roll,
-            )
-            for first in range(0, len(material), _SLICE_WINDOWS)
+            lively_starts(np.asarray(material.spectra[part]), length, is_circular=recipe.augmentation.roll)
+            for part in slices_of(material.windows)
         ]
         return np.concatenate(parts)

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from soundscene_train.network import BATCH_NORM_EPSILON, NetworkSettings, Row, table_of_rows
+from soundscene_train.network import BATCH_NORM_EPSILON, NetworkSettings, Row, convolution_names, table_of_rows
 
 __all__ = ["FastNetwork"]
 
@@ -113,11 +113,10 @@ class FastNetwork:
 
 def _read_block(model: Any, number: int, row: Row) -> _Block:
     """Find a block's layers by name."""
-    names = ("near", "first_half", "second_half", "all") if row.decomposed else ("conv",)
     return _Block(
         row,
         model.get_layer(f"block{number}_norm_in"),
-        tuple(model.get_layer(f"block{number}_{name}") for name in names),
+        tuple(model.get_layer(name) for name in convolution_names(number, row)),
         model.get_layer(f"block{number}_norm_out"),
     )
 

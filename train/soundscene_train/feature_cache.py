@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from soundscene.settings import NETWORK_NAMES
 from soundscene_train.errors import DatasetError
 
-__all__ = ["Block", "StoredSpectra", "fill_cache", "is_filled", "open_cache"]
+__all__ = ["Block", "StoredSpectra", "fill_cache", "is_filled", "open_cache", "slices_of"]
 
 Array = NDArray[np.float32]
 Block = tuple[list[int], dict[str, NDArray[np.float16]]]
@@ -28,6 +28,7 @@ Block = tuple[list[int], dict[str, NDArray[np.float16]]]
 _BLOCK_CLIPS: Final = 10
 _INDEX: Final = "index.json"
 _READ_BYTES: Final = 1 << 24
+_SLICE_WINDOWS: Final = 256
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,6 +48,11 @@ class StoredSpectra:
 
     def __getitem__(self, windows: NDArray[np.int64] | slice | int) -> Array:
         return np.asarray(self.stored[windows], np.float32)
+
+
+def slices_of(windows: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    """Cut positions of windows into pieces that fit into memory where a whole data set would not."""
+    return [windows[first : first + _SLICE_WINDOWS] for first in range(0, len(windows), _SLICE_WINDOWS)]
 
 
 def is_filled(folder: Path) -> bool:

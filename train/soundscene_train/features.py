@@ -28,7 +28,7 @@ from soundscene.frontend import (
 )
 from soundscene.settings import NETWORK_NAMES, FrontEndSettings
 from soundscene_train.datasets import Dataset
-from soundscene_train.feature_cache import Block, StoredSpectra, fill_cache, is_filled, open_cache
+from soundscene_train.feature_cache import Block, StoredSpectra, fill_cache, is_filled, open_cache, slices_of
 
 __all__ = [
     "FeatureSettings",
@@ -44,8 +44,6 @@ Progress = Callable[[int, int], None]
 
 _STEPS: Final = np.float32(2**15)
 """Steps of 16-bit audio from silence to full scale."""
-_SLICE_WINDOWS: Final = 256
-"""Windows held at a time where a whole data set would not fit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +148,7 @@ def measure_standardisation(
         With channel constants that change nothing.
     """
     count, total, total_square, level = 0, 0.0, 0.0, 0.0
-    for part in _slices(windows):
+    for part in slices_of(windows):
         x = np.asarray(spectra[part])
         if settings.dynamic_range_db is not None:
             x = floor_below_maximum(x, settings.dynamic_range_db)
@@ -162,10 +160,6 @@ def measure_standardisation(
         total_square += float(np.square(x, dtype=np.float64).sum())
     scale = np.sqrt(max(total_square / count - (total / count) ** 2, 1e-12))
     return Standardisation(level / count, float(scale), (1.0, 1.0, 1.0), (0.0, 0.0, 0.0))
-
-
-def _slices(windows: NDArray[np.int64]) -> list[NDArray[np.int64]]:
-    return [windows[first : first + _SLICE_WINDOWS] for first in range(0, len(windows), _SLICE_WINDOWS)]
 
 
 def _folder(dataset: Dataset, settings: FeatureSettings, cache: Path) -> Path:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from soundscene_train.network import BATCH_NORM_EPSILON, NetworkSettings, Row, table_of_rows
+from soundscene_train.network import BATCH_NORM_EPSILON, NetworkSettings, Row, convolution_names, table_of_rows
 
 __all__ = [
     "MergedBlock",
@@ -110,8 +110,7 @@ def merge(model: Any, settings: NetworkSettings) -> MergedNetwork:
         if number == 1:
             channel_scale, channel_offset = scale, offset
         affine = None if number == 1 else (scale.astype(np.float32), offset.astype(np.float32))
-        names = ("near", "first_half", "second_half", "all") if row.decomposed else ("conv",)
-        layers = [model.get_layer(f"block{number}_{name}") for name in names]
+        layers = [model.get_layer(name) for name in convolution_names(number, row)]
         kernels = tuple(np.asarray(layer.kernel) for layer in layers)
         blocks.append(MergedBlock(row, affine, kernels, np.concatenate([np.asarray(layer.bias) for layer in layers])))
         scale, offset = affine_of(model.get_layer(f"block{number}_norm_out"))

@@ -23,6 +23,7 @@ __all__ = [
     "NetworkSettings",
     "Row",
     "build_network",
+    "convolution_names",
     "merged_parameter_count",
     "multiply_add_count",
     "table_of_rows",
@@ -92,6 +93,12 @@ class Row:
         """Weights of the convolution, biases left out."""
         product = self.inputs * self.outputs
         return 17 * product // 16 if self.decomposed else 9 * product
+
+
+def convolution_names(number: int, row: Row) -> tuple[str, ...]:
+    """Names of the layers that make a block's convolution: four branches, or one."""
+    branches = ("near", "first_half", "second_half", "all") if row.decomposed else ("conv",)
+    return tuple(f"block{number}_{branch}" for branch in branches)
 
 
 def table_of_rows(settings: NetworkSettings) -> tuple[Row, ...]:

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from soundscene.errors import MissingExtraError
 from soundscene_train.assessment.page import render
+from soundscene_train.drawing import new_figure
 from soundscene_train.errors import TrainingError
 from soundscene_train.evaluation import Result
 
@@ -94,14 +94,8 @@ def write_report(
 
 def plot_confusion(path: Path, result: Result, labels: Sequence[str], title: str) -> None:
     """Draw the confusion matrix, rows normalised, with counts in the cells."""
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingExtraError("the plot needs matplotlib: `pip install 'soundscene[train]'`") from error
     names = [label.replace("_", " ") for label in labels]
-    figure = Figure(figsize=(1.5 + 0.62 * len(names), 1.2 + 0.58 * len(names)), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(1.5 + 0.62 * len(names), 1.2 + 0.58 * len(names))
     axes = figure.subplots()
     totals = result.confusion.sum(axis=1, keepdims=True).clip(min=1)
     shares = result.confusion / totals

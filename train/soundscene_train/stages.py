@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from soundscene.bundle import Bundle
 from soundscene.settings import NETWORK_NAMES
@@ -45,6 +46,7 @@ __all__ = [
     "fit_run",
     "inspect_run",
     "prepare_run",
+    "scores_of_test",
     "without_unreadable",
 ]
 
@@ -248,18 +250,25 @@ def _describe_test(selection: Selection) -> str:
 
 def _scores(plan: Plan, folder: Path, selection: Selection, features: Features) -> ClipScores:
     """Score the test clips with the trained networks."""
-    labels = selection.dataset.labels
     windows = features.windows_of(selection.test_clips)
+    scores = score_windows(plan, folder, features, windows, len(selection.dataset.labels))
+    return scores_of_test(scores, selection, features)
+
+
+def scores_of_test(scores: NDArray[np.float64], selection: Selection, features: Features) -> ClipScores:
+    """Put scores of the test clips' windows [shape=(networks, windows, labels)] together with what these clips are."""
+    labels = selection.dataset.labels
     clips = [selection.dataset.clips[index] for index in selection.test_clips]
+    owners = features.clip_of_window[features.windows_of(selection.test_clips)]
     return ClipScores(
-        score_windows(plan, folder, features, windows, len(labels)),
-        np.searchsorted(np.asarray(selection.test_clips), features.clip_of_window[windows]),
+        scores,
+        np.searchsorted(np.asarray(selection.test_clips), owners),
         np.array([labels.index(clip.label) for clip in clips], np.int64),
         labels,
         tuple(clip.device for clip in clips),
         tuple(clip.group for clip in clips),
         selection.test_parts,
-        tuple(clip.path.name for clip in clips),
+        tuple(str(clip.path) for clip in clips),
     )
 
 

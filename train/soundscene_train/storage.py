@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from soundscene_train.errors import TrainingError
 from soundscene_train.merging import MergedBlock, MergedNetwork, affine_of
-from soundscene_train.network import NetworkSettings, table_of_rows
+from soundscene_train.network import NetworkSettings, convolution_names, table_of_rows
 
 __all__ = ["pack", "quantise", "store_in_model", "unpack"]
 
@@ -93,8 +93,8 @@ def store_in_model(model: Any, settings: NetworkSettings, weight_bits: int) -> N
     if weight_bits == _FLOAT_BITS:
         return
     for number, row in enumerate(table_of_rows(settings), start=1):
-        for name in ("near", "first_half", "second_half", "all") if row.decomposed else ("conv",):
-            kernel = model.get_layer(f"block{number}_{name}").kernel
+        for name in convolution_names(number, row):
+            kernel = model.get_layer(name).kernel
             kernel.assign(_on_grid(np.asarray(kernel), weight_bits))
     scale, _ = affine_of(model.get_layer("block6_norm_out"))
     scale = np.where(scale == 0.0, 1.0, scale)[:, None]

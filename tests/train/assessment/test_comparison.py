@@ -8,7 +8,7 @@ import pytest
 
 from soundscene_train.__main__ import main
 from soundscene_train.assessment.clip_scores import ClipScores
-from soundscene_train.assessment.comparison import compare, format_comparison
+from soundscene_train.assessment.comparison import compare, format_comparison, never_right
 from soundscene_train.errors import TrainingError
 from soundscene_train.plan import Plan
 from soundscene_train.stages import Reporter, evaluate_run, fit_run
@@ -31,7 +31,9 @@ def test_clips_are_paired_by_name() -> None:
     assert (found.correct, found.correct_before, found.clip_count) == (4, 2, 12)
     assert found.gained == NAMES[:3]
     assert found.lost == (NAMES[4],)
-    assert "00.wav, 01.wav, 02.wav" in format_comparison({"product": found}, "product")
+    printed = format_comparison({"product": found}, "product", ["11.wav"])
+    assert "gained by product: 3\n  00.wav\n  01.wav\n  02.wav\nlost by product: 1\n  04.wav\n" in printed
+    assert printed.endswith("wrong in every network: 1\n  11.wav\n")
 
 
 @pytest.mark.parametrize(("gained", "lost", "p_value"), [(0, 0, 1.0), (6, 0, 2 / 2**6), (5, 1, 14 / 2**6), (1, 1, 1.0)])
@@ -39,6 +41,12 @@ def test_the_sign_test_is_exact(gained: int, lost: int, p_value: float) -> None:
     """Both tails of a fair coin, counted by hand."""
     after, before = set(range(gained)), set(range(gained, gained + lost))
     assert compare(make_scores(after), make_scores(before))["mel"].p_value == pytest.approx(p_value)
+
+
+def test_what_no_network_of_either_gets_right_is_found() -> None:
+    """A clip counts as hopeless only if every network of both tests is wrong, however the clips are ordered."""
+    one, other = make_scores({0, 1}), make_scores({2}, order=list(range(11, -1, -1)))
+    assert never_right(one, other) == list(NAMES[3:])
 
 
 def test_other_clips_are_refused() -> None:
@@ -53,11 +61,11 @@ def test_the_command_compares_runs(esc_plan: Plan, tmp_path: Path, capsys: pytes
     """A run against itself changes nothing; a run without a test says what to do."""
     run = tmp_path / "run"
     fit_run(esc_plan, run, Reporter())
-    assert main(["compare", str(run), "--against", str(run)]) == 2
+    assert main(["compare", "--run", str(run), "--against", str(run)]) == 2
     assert "run `soundscene-train evaluate` on it first" in capsys.readouterr().err
     evaluate_run(esc_plan, run, Reporter())
-    assert main(["compare", str(run), "--against", str(run)]) == 0
+    assert main(["compare", "--run", str(run), "--against", str(run)]) == 0
     printed = capsys.readouterr().out
     correct = json.loads((run / "evaluation.json").read_text())["results"]["product"]["correct_count"]
     assert f"{correct}/12" in printed
-    assert "gained by product: none" in printed
+    assert "gained by product: 0" in printed

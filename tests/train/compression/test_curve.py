@@ -66,7 +66,7 @@ def test_the_command_writes_a_curve_over_all_folds(
     """All clips of a cross-validation are tested at every point; table, CSV and picture are there."""
     folder = tmp_path / "folds"
     cross_validate(replace(esc_plan, train_parts=("1", "2")), folder, Reporter())
-    assert main(["compress", str(folder), "--out", str(tmp_path / "curve")]) == 0
+    assert main(["compress", "--run", str(folder), "--out", str(tmp_path / "curve")]) == 0
     correct = json.loads((folder / "evaluation.json").read_text())["results"]["product"]["correct_count"]
     assert f"{correct}/24" in capsys.readouterr().out.splitlines()[1]
     with (tmp_path / "curve" / "compress.csv").open() as stream:

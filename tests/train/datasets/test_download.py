@@ -11,7 +11,7 @@ from tests.train.datasets.loopback import CONTENT, Server, describe, pack
 
 
 def get(server: Server, folder: Path, archive: Archive | None = None) -> Path:
-    return fetch(f"{server.address}/sound.zip", archive or describe(CONTENT), folder, pause=0.0)
+    return fetch(f"{server.address}/sound.zip", archive or describe(CONTENT), folder, pause_seconds=0.0)
 
 
 def test_a_cut_connection_is_resumed_where_it_broke(server: Server, tmp_path: Path) -> None:
@@ -58,7 +58,7 @@ def test_a_busy_server_is_asked_again_and_a_missing_file_is_not(server: Server, 
     assert get(server, tmp_path).read_bytes() == CONTENT
     server.asked.clear()
     with pytest.raises(DatasetError, match="the server answers 404"):
-        fetch(f"{server.address}/other.zip", describe(CONTENT, "other.zip"), tmp_path, pause=0.0)
+        fetch(f"{server.address}/other.zip", describe(CONTENT, "other.zip"), tmp_path, pause_seconds=0.0)
     assert len(server.asked) == 1
 
 

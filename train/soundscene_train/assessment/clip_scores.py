@@ -42,7 +42,7 @@ class ClipScores:
     parts : tuple of str
         Folds or splits that the clips are from.
     names : tuple of str
-        The clips' file names.
+        The clips' paths.
     """
 
     windows: NDArray[np.float64]
@@ -142,7 +142,7 @@ def score_clips(
         tuple(clip.device for clip in clips),
         tuple(clip.group for clip in clips),
         tuple(sorted({clip.part for clip in clips})),
-        tuple(clip.path.name for clip in clips),
+        tuple(str(clip.path) for clip in clips),
     )
 
 

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-
-import numpy as np
-from numpy.typing import NDArray
 
 from soundscene.fusion import RULES
 from soundscene.settings import NETWORK_NAMES
 from soundscene_train.assessment.clip_scores import ClipScores
 from soundscene_train.errors import TrainingError
 
-__all__ = ["Comparison", "compare", "format_comparison"]
+__all__ = ["Comparison", "compare", "format_comparison", "never_right"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,14 +60,18 @@ def compare(scores: ClipScores, before: ClipScores) -> dict[str, Comparison]:
     """
     if scores.labels != before.labels or sorted(scores.names) != sorted(before.names):
         raise TrainingError("the two tests are not of the same clips and labels; only the same test can be compared")
-    order = np.argsort(np.asarray(scores.names))
-    names = np.asarray(scores.names)[order]
+    names = sorted(scores.names)
     hits, hits_before = _hits(scores), _hits(before)
-    order_before = np.argsort(np.asarray(before.names))
-    return {name: _pair(names, hits[name][order], hits_before[name][order_before]) for name in (*NETWORK_NAMES, *RULES)}
+    return {name: _pair(names, hits[name], hits_before[name]) for name in hits}
 
 
-def format_comparison(found: Mapping[str, Comparison], rule: str) -> str:
+def never_right(*tests: ClipScores) -> list[str]:
+    """Return the clips that no network of any of the tests gets right."""
+    found = [hits for test in tests for name, hits in _hits(test).items() if name in NETWORK_NAMES]
+    return [name for name in sorted(tests[0].names) if not any(hits[name] for hits in found)]
+
+
+def format_comparison(found: Mapping[str, Comparison], rule: str, never: Sequence[str]) -> str:
     """Format all classifiers, then the clips that the fused one gains and loses, as plain text."""
     lines = [f"{'classifier':<14}{'correct':>10}{'before':>8}{'gained':>8}{'lost':>6}{'p':>10}"]
     for name, one in found.items():
@@ -78,17 +79,28 @@ def format_comparison(found: Mapping[str, Comparison], rule: str) -> str:
         lines.append(
             f"{name:<14}{correct:>10}{one.correct_before:>8}{len(one.gained):>8}{len(one.lost):>6}{one.p_value:>10.2g}"
         )
-    for title, clips in (("gained", found[rule].gained), ("lost", found[rule].lost)):
-        lines.append(f"{title} by {rule}: {', '.join(clips) or 'none'}")
+    kinds = {
+        f"gained by {rule}": found[rule].gained,
+        f"lost by {rule}": found[rule].lost,
+        "wrong in every network": never,
+    }
+    for title, clips in kinds.items():
+        lines.append(f"{title}: {len(clips)}")
+        lines += [f"  {clip}" for clip in clips]
     return "\n".join(lines) + "\n"
 
 
-def _hits(scores: ClipScores) -> dict[str, NDArray[np.bool_]]:
+def _hits(scores: ClipScores) -> dict[str, dict[str, bool]]:
+    """For each classifier, whether it gets each clip right."""
     alone = {name: scores.of_network(name) for name in NETWORK_NAMES}
     joined = {rule: scores.fused(rule) for rule in RULES}
-    return {name: fused.argmax(axis=1) == scores.truth for name, fused in (alone | joined).items()}
+    return {
+        name: dict(zip(scores.names, (fused.argmax(axis=1) == scores.truth).tolist(), strict=True))
+        for name, fused in (alone | joined).items()
+    }
 
 
-def _pair(names: NDArray[np.str_], hits: NDArray[np.bool_], before: NDArray[np.bool_]) -> Comparison:
-    gained, lost = (tuple(str(name) for name in names[one & ~other]) for one, other in ((hits, before), (before, hits)))
-    return Comparison(len(names), int(hits.sum()), int(before.sum()), gained, lost)
+def _pair(names: Sequence[str], hits: Mapping[str, bool], before: Mapping[str, bool]) -> Comparison:
+    gained = tuple(name for name in names if hits[name] and not before[name])
+    lost = tuple(name for name in names if before[name] and not hits[name])
+    return Comparison(len(names), sum(hits.values()), sum(before.values()), gained, lost)

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from soundscene.errors import MissingExtraError
+from soundscene_train.drawing import new_figure
 
 __all__ = ["bars", "curve", "heat_map", "reliability_plot"]
 
@@ -78,13 +78,7 @@ def curve(title: str, points: Sequence[tuple[float, float]], x_label: str) -> st
 
 
 def _figure(width: float, height: float) -> tuple[Any, Any]:
-    try:
-        from matplotlib.backends.backend_svg import FigureCanvasSVG
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingExtraError("the report needs matplotlib: `pip install 'soundscene[train]'`") from error
-    figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasSVG(figure)
+    figure = new_figure(width, height)
     return figure, figure.subplots()
 
 

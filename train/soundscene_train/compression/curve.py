@@ -13,19 +13,19 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from soundscene.fusion import RULES
 from soundscene.settings import NETWORK_NAMES
-from soundscene_train.assessment.calibration import log_loss
+from soundscene_train.assessment.assess import results_of
+from soundscene_train.assessment.clip_scores import ClipScores
 from soundscene_train.assessment.cost import nonzero_bytes
+from soundscene_train.cross_validation import join_scores
 from soundscene_train.errors import TrainingError
-from soundscene_train.evaluation import fuse_clips
 from soundscene_train.fast import FastNetwork
 from soundscene_train.features import Features
 from soundscene_train.merging import merge
-from soundscene_train.network import NetworkSettings, table_of_rows
+from soundscene_train.network import NetworkSettings, convolution_names, table_of_rows
 from soundscene_train.plan import Plan, read_standardisation
 from soundscene_train.scoring import load_weights, score_model
-from soundscene_train.stages import Reporter, prepare_run
+from soundscene_train.stages import Reporter, prepare_run, scores_of_test
 from soundscene_train.storage import pack, store_in_model, unpack
 
 __all__ = ["POINTS", "Point", "Setting", "find_runs", "prune", "trade_off"]
@@ -81,17 +81,6 @@ class Point:
     correct_by_network: dict[str, int]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Test:
-    """Scores of one run's test clips: (networks, windows, labels), and what they are of."""
-
-    windows: NDArray[np.float64]
-    clip_of_window: NDArray[np.int64]
-    truth: NDArray[np.int64]
-    stored_bytes: int
-    nonzero_bytes: int
-
-
 def find_runs(folder: Path) -> list[Path]:
     """Return the runs in a folder: itself, or the folds of a cross-validation.
 
@@ -125,21 +114,22 @@ def trade_off(folder: Path, reporter: Reporter, settings: Sequence[Setting] = PO
         There is no trained run, or nothing to test it on.
     """
     runs = find_runs(folder)
-    tests: dict[Setting, list[_Test]] = {setting: [] for setting in settings}
+    scores: dict[Setting, list[ClipScores]] = {setting: [] for setting in settings}
+    sizes: dict[Setting, list[tuple[int, int]]] = {setting: [] for setting in settings}
     for number, run in enumerate(runs):
-        plan = Plan.load(run)
-        for done, (setting, test) in enumerate(_test_run(plan, run, reporter, settings), start=1):
-            tests[setting].append(test)
+        for done, (setting, size, found) in enumerate(_test_run(run, reporter, settings), start=1):
+            scores[setting].append(found)
+            sizes[setting].append(size)
             reporter.step("storing and testing", number * len(settings) + done, len(runs) * len(settings))
     rule = Plan.load(runs[0]).recipe.fusion.rule
-    return [_judge(setting, found, rule) for setting, found in tests.items()]
+    return [_judge(setting, sizes[setting], join_scores(scores[setting]), rule) for setting in settings]
 
 
 def prune(model: Any, settings: NetworkSettings, share: float) -> None:
     """Set the smallest weights of each convolution to zero (magnitude pruning, Han et al., 2015)."""
     for number, row in enumerate(table_of_rows(settings), start=1):
-        for name in ("near", "first_half", "second_half", "all") if row.decomposed else ("conv",):
-            kernel = model.get_layer(f"block{number}_{name}").kernel
+        for name in convolution_names(number, row):
+            kernel = model.get_layer(name).kernel
             values = np.asarray(kernel).copy()
             smallest = np.argsort(np.abs(values), axis=None)[: int(share * values.size)]
             values.reshape(-1)[smallest] = 0.0
@@ -147,18 +137,17 @@ def prune(model: Any, settings: NetworkSettings, share: float) -> None:
 
 
 def _test_run(
-    plan: Plan, run: Path, reporter: Reporter, settings: Sequence[Setting]
-) -> Iterator[tuple[Setting, _Test]]:
+    run: Path, reporter: Reporter, settings: Sequence[Setting]
+) -> Iterator[tuple[Setting, tuple[int, int], ClipScores]]:
+    """Yield each setting, the bytes it stores and those that are not 0, and the scores of the test clips."""
+    plan = Plan.load(run)
     selection, features = prepare_run(plan, reporter)
-    labels = selection.dataset.labels
     windows = features.windows_of(selection.test_clips)
-    owners = np.searchsorted(np.asarray(selection.test_clips), features.clip_of_window[windows])
-    truth = np.array([labels.index(selection.dataset.clips[clip].label) for clip in selection.test_clips], np.int64)
-    networks = [_Stored(plan, run, name, len(labels)) for name in NETWORK_NAMES]
+    networks = [_Stored(plan, run, name, len(selection.dataset.labels)) for name in NETWORK_NAMES]
     for setting in settings:
-        sizes = np.sum([network.store(setting) for network in networks], axis=0)
+        stored, nonzero = (sum(size) for size in zip(*(network.store(setting) for network in networks), strict=True))
         scores = np.stack([network.score(features, windows) for network in networks])
-        yield setting, _Test(scores, owners, truth, int(sizes[0]), int(sizes[1]))
+        yield setting, (stored, nonzero), scores_of_test(scores, selection, features)
 
 
 class _Stored:
@@ -187,20 +176,15 @@ class _Stored:
         return score_model(self._network, spectra, windows, self._recipe.front_end, self._standardisation)
 
 
-def _judge(setting: Setting, tests: Sequence[_Test], rule: str) -> Point:
-    truth = np.concatenate([test.truth for test in tests])
-
-    def joined(rows: slice, by: str) -> NDArray[np.float64]:
-        return np.concatenate([fuse_clips(test.windows[rows], test.clip_of_window, by) for test in tests])
-
-    fused = joined(slice(None), rule)
-    alone = {name: joined(slice(row, row + 1), RULES[0]) for row, name in enumerate(NETWORK_NAMES)}
+def _judge(setting: Setting, sizes: Sequence[tuple[int, int]], scores: ClipScores, rule: str) -> Point:
+    results = results_of(scores)
+    fused = results[rule]
     return Point(
         setting,
-        tests[0].stored_bytes,
-        round(float(np.mean([test.nonzero_bytes for test in tests]))),
-        len(truth),
-        int((fused.argmax(axis=1) == truth).sum()),
-        round(log_loss(fused, truth), 4),
-        {name: int((scores.argmax(axis=1) == truth).sum()) for name, scores in alone.items()},
+        sizes[0][0],
+        round(float(np.mean([nonzero for _, nonzero in sizes]))),
+        fused.clip_count,
+        fused.correct_count,
+        round(fused.log_loss, 4),
+        {name: results[name].correct_count for name in NETWORK_NAMES},
     )

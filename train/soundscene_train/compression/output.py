@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from soundscene.errors import MissingExtraError
 from soundscene.settings import NETWORK_NAMES
 from soundscene_train.compression.curve import Point
+from soundscene_train.drawing import new_figure
 from soundscene_train.errors import TrainingError
 
 __all__ = ["format_points", "write_points"]
@@ -66,13 +66,7 @@ def _fields(point: Point) -> tuple[object, ...]:
 
 def _plot(path: Path, points: Sequence[Point], title: str) -> None:
     """Accuracy and log loss over bytes that are not 0, with both readings of the limit."""
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingExtraError("the plot needs matplotlib: `pip install 'soundscene[train]'`") from error
-    figure = Figure(figsize=(9.0, 4.0), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(9.0, 4.0)
     left, right = figure.subplots(1, 2)
     whole = [point for point in points if not point.setting.pruned_share]
     pruned = [point for point in points if point.setting.pruned_share]

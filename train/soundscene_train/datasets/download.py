@@ -20,7 +20,6 @@ Progress = Callable[[str, int, int], None]
 
 _BLOCK_BYTES: Final = 1 << 20
 _ATTEMPTS: Final = 6
-_FIRST_PAUSE_SECONDS: Final = 1.0
 _TIMEOUT_SECONDS: Final = 30.0
 
 
@@ -43,7 +42,9 @@ class Archive:
     md5: str | None = None
 
 
-def fetch(url: str, archive: Archive, folder: Path, progress: Progress | None = None, pause: float = 1.0) -> Path:
+def fetch(
+    url: str, archive: Archive, folder: Path, progress: Progress | None = None, pause_seconds: float = 1.0
+) -> Path:
     """Download one file, going on where an earlier attempt broke off.
 
     Parameters
@@ -56,8 +57,8 @@ def fetch(url: str, archive: Archive, folder: Path, progress: Progress | None = 
         Where it goes; `NAME.part` while it grows.
     progress : callable or None
         Told how far it is.
-    pause : float >= 0
-        Factor of the pauses between attempts, which double from one second on.
+    pause_seconds : float >= 0
+        Before the second attempt; it doubles with each one more.
 
     Returns
     -------
@@ -78,7 +79,7 @@ def fetch(url: str, archive: Archive, folder: Path, progress: Progress | None = 
     problem = "nothing arrived"
     for attempt in range(_ATTEMPTS):
         if attempt:
-            time.sleep(pause * _FIRST_PAUSE_SECONDS * 2 ** (attempt - 1))
+            time.sleep(pause_seconds * 2 ** (attempt - 1))
         try:
             _receive(url, archive, part, progress)
         except requests.RequestException as error:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from soundscene.errors import MissingExtraError
+from soundscene_train.drawing import new_figure
 from soundscene_train.errors import TrainingError
 from soundscene_train.reproduce.tables import Entry
 
@@ -66,15 +66,9 @@ def _fields(entry: Entry) -> tuple[object, ...]:
 
 def _plot(path: Path, title: str, entries: Sequence[Entry]) -> None:
     """Grouped bars, one group a column and one bar a row, with the paper's figures as diamonds."""
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingExtraError("the plot needs matplotlib: `pip install 'soundscene[train]'`") from error
     columns = list(dict.fromkeys(entry.column for entry in entries))
     rows = list(dict.fromkeys(entry.row for entry in entries))
-    figure = Figure(figsize=(2.5 + 0.9 * len(columns) + 0.12 * len(entries), 4.2), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(2.5 + 0.9 * len(columns) + 0.12 * len(entries), 4.2)
     axes = figure.subplots()
     width = 0.8 / len(rows)
     for number, row in enumerate(rows):
