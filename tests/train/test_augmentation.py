@@ -16,6 +16,7 @@ from soundscene_train.augmentation import (
     mix_up,
     recoloured,
     roll_windows,
+    with_noise,
 )
 from soundscene_train.recipe import AugmentationSettings, Recipe
 from tests.train.conftest import TINY_FRONT_END
@@ -40,6 +41,7 @@ def _all(spectra: Array, targets: Array, generator: np.random.Generator) -> list
         roll_windows(spectra, generator),
         crop_windows(spectra, np.ones((len(spectra), FRAMES), np.bool_), 20, generator),
         recoloured(spectra, np.arange(3 * BANDS, dtype=np.float32).reshape(3, BANDS), 0.5, generator),
+        with_noise(spectra, np.zeros((2, FRAMES, BANDS), np.float32), 0.5, (0.0, 40.0), generator),
         *mix_up(spectra, targets, 0.4, generator),
         mask_patches(patches, 8, 8, generator),
         *augmented_patches(spectra, targets, TINY_FRONT_END, everything, generator),
@@ -147,6 +149,30 @@ def test_a_share_of_the_windows_gets_one_response_throughout(spectra: Array) -> 
     counts = np.bincount(far.argmin(axis=1), minlength=4)
     assert counts[0] / len(many) == pytest.approx(0.5, abs=0.1)
     assert counts[1:].min() > 0
+
+
+def test_a_response_is_stretched_within_the_spread(spectra: Array) -> None:
+    """With a spread of a half, the decibels that are added lie between half and one and a half times the device's."""
+    many = np.tile(spectra, (40, 1, 1))
+    response = np.linspace(1.0, 4.0, BANDS, dtype=np.float32)[None]
+    factors = (recoloured(many, response, 1.0, np.random.default_rng(1), spread=0.5) - many) / response
+    np.testing.assert_allclose(factors, np.broadcast_to(factors[:, :1, :1], factors.shape), atol=1e-4)
+    assert 0.5 <= factors.min() < 0.6
+    assert 1.4 < factors.max() <= 1.5 + 1e-4
+
+
+def test_noise_comes_at_the_ratios_that_were_asked_for(spectra: Array) -> None:
+    """A share of the windows gets noise, at ratios of power spread over the range; the others stay as they are."""
+    many = np.tile(spectra, (40, 1, 1))
+    flat = np.full((1, FRAMES, BANDS), -np.log(BANDS), np.float32)
+    noisy = with_noise(many, flat, 0.5, (-10.0, 10.0), np.random.default_rng(3))
+    is_changed = (noisy != many).any(axis=(1, 2))
+    assert is_changed.mean() == pytest.approx(0.5, abs=0.1)
+    powers = np.exp(many[is_changed]).sum(axis=2).mean(axis=1)
+    added = np.exp(noisy[is_changed]).sum(axis=2).mean(axis=1) - powers
+    ratios_db = 10.0 * np.log10(powers / added)
+    assert -10.01 < ratios_db.min() < -8.0
+    assert 8.0 < ratios_db.max() < 10.01
 
 
 def test_training_on_crops_makes_patches_of_their_length(spectra: Array, targets: Array) -> None:

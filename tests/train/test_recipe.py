@@ -50,6 +50,9 @@ def test_a_preset_is_a_base_to_change() -> None:
         ({"fit": {"quantise_last_share": 0.2}}, "quantise_last_share needs weight_bits below 32"),
         ({"augmentation": {"crop_frames": 129}}, "crop_frames must not exceed the patch's 128 frames"),
         ({"augmentation": {"response_probability": 1.5}}, "response_probability"),
+        ({"augmentation": {"response_spread": -0.1}}, "response_spread"),
+        ({"augmentation": {"noise_probability": 2.0}}, "noise_probability"),
+        ({"augmentation": {"noise_min_snr_db": 50.0}}, "noise_max_snr_db"),
     ],
 )
 def test_unknown_and_wrong_keys_are_refused(values: dict[str, Any], message: str) -> None:

@@ -12,6 +12,7 @@ from soundscene.frontend import patch
 from soundscene_train.errors import TrainingError
 from soundscene_train.fast_trainer import FastTrainer
 from soundscene_train.network import build_network
+from soundscene_train.noises import band_noises
 from soundscene_train.recipe import FitSettings, Recipe, StorageSettings
 from soundscene_train.schedule import learning_rate_at
 from soundscene_train.storage import store_in_model
@@ -116,12 +117,23 @@ def test_the_cosine_schedule_warms_up_and_falls() -> None:
 
 
 def test_a_network_trained_on_crops_takes_whole_patches(tiny_recipe: Recipe) -> None:
-    """Crops and other devices' colours are learnt from, and the weights fit the network that is served."""
-    settings = dataclasses.replace(tiny_recipe.augmentation, crop_frames=16, roll=True, response_probability=0.5)
+    """Crops, other devices' colours and noise are learnt from, and the weights fit the network that is served."""
+    settings = dataclasses.replace(
+        tiny_recipe.augmentation,
+        crop_frames=16,
+        roll=True,
+        response_probability=0.5,
+        noise_probability=0.5,
+        noise_min_snr_db=10.0,
+    )
     recipe = dataclasses.replace(
         make_recipe(tiny_recipe, epochs=40, learning_rate=1e-2, schedule="cosine"), augmentation=settings
     )
-    material = dataclasses.replace(make_three_kinds(48), responses=np.eye(4, 32, dtype=np.float32))
+    material = dataclasses.replace(
+        make_three_kinds(48),
+        responses=np.eye(4, 32, dtype=np.float32),
+        noises=band_noises(TINY_FRONT_END)["mel"],
+    )
     trainer = FastTrainer("mel", recipe, material)
     losses = [trainer.train_epoch() for _ in range(40)]
     assert losses[-1] < 0.7 * losses[0]

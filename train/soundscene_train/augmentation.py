@@ -19,12 +19,15 @@ __all__ = [
     "mix_up",
     "recoloured",
     "roll_windows",
+    "with_noise",
 ]
 
 Array = NDArray[np.float32]
 Generator = np.random.Generator
 Starts = NDArray[np.bool_]
 
+_LOG_OF_DB: Final = float(np.log(10.0) / 10.0)
+"""Natural logarithm of the power of one decibel."""
 _LIVELY_DB: Final = 30.0
 """How far below a window's loudest frame a frame still counts as sound."""
 _LIVELY_SHARE: Final = 0.5
@@ -115,7 +118,9 @@ def crop_windows(spectra: Array, starts: Starts, length_frames: int, generator: 
     return np.asarray(spectra[np.arange(len(spectra))[:, None], frames])
 
 
-def recoloured(spectra: Array, responses: Array, probability: float, generator: Generator) -> Array:
+def recoloured(
+    spectra: Array, responses: Array, probability: float, generator: Generator, *, spread: float = 0.0
+) -> Array:
     """Give some windows the response of a random device.
 
     Parameters
@@ -128,10 +133,42 @@ def recoloured(spectra: Array, responses: Array, probability: float, generator: 
         Of each window to be changed.
     generator : np.random.Generator
         The only source of chance.
+    spread : float in [0, 1]
+        A response's decibels are stretched by a factor that is uniform in 1 - spread to 1 + spread.
     """
     is_changed = generator.random(len(spectra)) < probability
     chosen = responses[generator.integers(0, len(responses), len(spectra))]
+    if spread > 0.0:
+        chosen = chosen * generator.uniform(1.0 - spread, 1.0 + spread, (len(spectra), 1)).astype(np.float32)
     return spectra + np.where(is_changed[:, None], chosen, np.float32(0.0))[:, None, :]
+
+
+def with_noise(
+    spectra: Array, noises: Array, probability: float, snr_db: tuple[float, float], generator: Generator
+) -> Array:
+    """Add steady noise to some windows.
+
+    Powers add, as those of unrelated sounds do on the mean.
+
+    Parameters
+    ----------
+    spectra : np.ndarray [shape=(batch, frames, bands), float32]
+        Natural logarithm of power, before any floor that depends on the window.
+    noises : np.ndarray [shape=(colours, frames, bands), float32]
+        Natural logarithm of noise of power 1, summed over bands, as `band_noises` makes it.
+    probability : float in [0, 1]
+        Of each window to be changed.
+    snr_db : tuple of two float
+        The ratio of the window's power, summed over bands, to the noise's is uniform in between.
+    generator : np.random.Generator
+        The only source of chance.
+    """
+    count = len(spectra)
+    is_changed = generator.random(count) < probability
+    noise = roll_windows(noises[generator.integers(0, len(noises), count)], generator)
+    levels = np.log(np.exp(spectra).sum(axis=2).mean(axis=1)) - generator.uniform(*snr_db, count) * _LOG_OF_DB
+    mixed = np.logaddexp(spectra, noise + levels[:, None, None].astype(np.float32))
+    return np.where(is_changed[:, None, None], mixed, spectra)
 
 
 def mix_up(spectra: Array, targets: Array, alpha: float, generator: Generator) -> tuple[Array, Array]:

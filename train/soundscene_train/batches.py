@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from soundscene.frontend import Standardisation, level_proof
 from soundscene.settings import NETWORK_NAMES
-from soundscene_train.augmentation import augmented_patches, lively_starts, recoloured
+from soundscene_train.augmentation import augmented_patches, lively_starts, recoloured, with_noise
 from soundscene_train.feature_cache import StoredSpectra, slices_of
 from soundscene_train.recipe import Recipe
 
@@ -35,6 +35,8 @@ class TrainingWindows:
         As measured on these windows.
     responses : np.ndarray [shape=(devices, bands), float32] or None
         Other devices' natural logarithms of power gain; None where the recipe asks for none.
+    noises : np.ndarray [shape=(colours, window frames, bands), float32] or None
+        Steady noise of power 1 as natural logarithms; None where the recipe asks for none.
     """
 
     spectra: StoredSpectra | Array
@@ -42,6 +44,7 @@ class TrainingWindows:
     targets: Array
     standardisation: Standardisation
     responses: Array | None = None
+    noises: Array | None = None
 
     def __len__(self) -> int:
         return len(self.windows)
@@ -89,9 +92,7 @@ class Batches:
 
     def _augmented(self, items: NDArray[np.int64], generator: np.random.Generator) -> tuple[Array, Array]:
         material, recipe = self._material, self._recipe
-        spectra = np.asarray(material.spectra[material.windows[items]])
-        if material.responses is not None:
-            spectra = recoloured(spectra, material.responses, recipe.augmentation.response_probability, generator)
+        spectra = self._recorded_elsewhere(np.asarray(material.spectra[material.windows[items]]), generator)
         constants = material.standardisation
         return augmented_patches(
             level_proof(spectra, recipe.front_end, constants.mean, constants.scale),
@@ -101,6 +102,22 @@ class Batches:
             generator,
             starts=None if self._starts is None else self._starts[items],
         )
+
+    def _recorded_elsewhere(self, spectra: Array, generator: np.random.Generator) -> Array:
+        """Give windows the colour of other devices, and then noise."""
+        material, settings = self._material, self._recipe.augmentation
+        if material.responses is not None:
+            spectra = recoloured(
+                spectra,
+                material.responses,
+                settings.response_probability,
+                generator,
+                spread=settings.response_spread,
+            )
+        if material.noises is not None:
+            range_db = settings.noise_min_snr_db, settings.noise_max_snr_db
+            spectra = with_noise(spectra, material.noises, settings.noise_probability, range_db, generator)
+        return spectra
 
     def _find_starts(self) -> NDArray[np.bool_]:
         """Tell where the crops of each window may begin."""

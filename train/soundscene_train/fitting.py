@@ -19,6 +19,7 @@ from soundscene_train.errors import TrainingError
 from soundscene_train.fast_trainer import FastTrainer
 from soundscene_train.features import Features, measure_standardisation
 from soundscene_train.keras_trainer import KerasTrainer
+from soundscene_train.noises import band_noises
 from soundscene_train.plan import Plan
 from soundscene_train.responses import band_responses
 from soundscene_train.teaching import taught_targets
@@ -112,6 +113,7 @@ def _make_trainer(plan: Plan, selection: Selection, features: Features, network:
         _targets(plan, selection, features, windows),
         standardisation,
         _responses(plan, network),
+        band_noises(front_end)[network] if plan.recipe.augmentation.noise_probability > 0.0 else None,
     )
     engine = KerasTrainer if plan.recipe.fit.engine == "keras" else FastTrainer
     return engine(network, plan.recipe, material)

@@ -125,8 +125,14 @@ class AugmentationSettings:
         trained network still takes whole patches. 0 trains on whole patches.
     response_probability : float in [0, 1]
         Share of windows that get the colour of another recording device before anything else is done to them.
+    response_spread : float in [0, 1]
+        The decibels of such a colour are stretched by a factor that is uniform in 1 - spread to 1 + spread.
     held_out_responses : tuple of str
         Measured devices, by file name without ending, that are kept for tests.
+    noise_probability : float in [0, 1]
+        Share of windows that get white, pink or brown noise.
+    noise_min_snr_db, noise_max_snr_db : float
+        The ratio of the window's power to the noise's is uniform in between.
 
     Raises
     ------
@@ -140,7 +146,11 @@ class AugmentationSettings:
     roll: bool = False
     crop_frames: int = 0
     response_probability: float = 0.0
+    response_spread: float = 0.0
     held_out_responses: tuple[str, ...] = ()
+    noise_probability: float = 0.0
+    noise_min_snr_db: float = 0.0
+    noise_max_snr_db: float = 40.0
 
     def __post_init__(self) -> None:
         """Check every range."""
@@ -152,6 +162,14 @@ class AugmentationSettings:
             0.0 <= self.response_probability <= 1.0,
             "response_probability must lie in [0, 1]",
             self.response_probability,
+        )
+        _require(0.0 <= self.response_spread <= 1.0, "response_spread must lie in [0, 1]", self.response_spread)
+        _require(0.0 <= self.noise_probability <= 1.0, "noise_probability must lie in [0, 1]", self.noise_probability)
+        lowest, highest = self.noise_min_snr_db, self.noise_max_snr_db
+        _require(
+            -100.0 <= lowest <= highest <= 100.0,
+            "noise_min_snr_db must not exceed noise_max_snr_db, both within -100 to 100",
+            (lowest, highest),
         )
 
 
