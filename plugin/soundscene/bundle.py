@@ -3,7 +3,8 @@
     manifest.json                               labels, front end, standardisation, fusion, provenance, scores of a
                                                 known sound, SHA-256 of all
     mel.tflite  gammatone.tflite  cqt.tflite    the networks, for serving
-    soundscene-<input>-<dataset>-1.pb, .json    the same networks for Essentia, with its model-zoo fields
+    soundscene-<input>-<dataset>-<version>.pb   the same for Essentia, each with its model-zoo fields in a .json
+    <input>.weights, report.html                the bytes that are counted, and how well they do
 
 A bundle is checked as a whole before anything uses it, and what was checked is what is served: the networks' bytes are
 read once.

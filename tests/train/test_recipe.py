@@ -88,7 +88,7 @@ def test_augmentation_settings_are_checked(fields: dict[str, Any]) -> None:
 
 def test_a_bad_file_is_named(tmp_path: Path) -> None:
     """Missing and broken files are named in the message."""
-    with pytest.raises(SettingsError, match=r"no recipe 'nowhere.toml': expected one of demo, paper, quick"):
+    with pytest.raises(SettingsError, match=r"no recipe 'nowhere.toml': expected one of demo, paper, quick, strong"):
         load_recipe("nowhere.toml")
     broken = tmp_path / "broken.toml"
     broken.write_text("epochs = [")
@@ -98,7 +98,7 @@ def test_a_bad_file_is_named(tmp_path: Path) -> None:
 
 def test_strong_fits_the_limit_at_a_byte_a_parameter_only() -> None:
     """Three strong networks keep to 128,000 bytes with 8-bit weights, and miss both limits with float32."""
-    strong = load_recipe(str(EXPERIMENTS / "strong.toml"))
+    strong = load_recipe("strong")
     parameters = 3 * merged_parameter_count(strong.network, 10)
     assert parameters == 110_910
     assert parameters <= 128_000
@@ -106,9 +106,10 @@ def test_strong_fits_the_limit_at_a_byte_a_parameter_only() -> None:
 
 
 def test_the_papers_table_is_three_experiments() -> None:
-    """The packaged paper recipe and its copy agree, and the other two rows differ in the network alone."""
+    """Beside the packaged recipes, the other two rows differ from the paper's in the network alone."""
     paper = load_recipe("paper")
-    assert load_recipe(str(EXPERIMENTS / "paper.toml")) == paper
+    for name in ("paper", "strong"):
+        assert load_recipe(str(EXPERIMENTS / f"{name}.toml")) == load_recipe(name)
     for row in ("paper-cnn7", "paper-channel-restriction"):
         other = load_recipe(str(EXPERIMENTS / f"{row}.toml"))
         assert (other.front_end, other.fit, other.augmentation) == (paper.front_end, paper.fit, paper.augmentation)

@@ -127,7 +127,7 @@ def export_bundle(
         "provenance": _provenance(plan, selection, names, exported),
         "metrics": metrics,
     }
-    files = _files(exported, selection, plan, metrics)
+    files = _files(exported, selection, plan, names.version, metrics)
     cost = _cost(fields, files, exported, adds)
     fields["provenance"]["cost"] = cost
     if evaluation is not None:
@@ -200,7 +200,11 @@ def _with_channels(plain: Standardisation, merged: MergedNetwork) -> Standardisa
 
 
 def _files(
-    exported: Mapping[str, _Exported], selection: Selection, plan: Plan, metrics: Mapping[str, Any]
+    exported: Mapping[str, _Exported],
+    selection: Selection,
+    plan: Plan,
+    version: str,
+    metrics: Mapping[str, Any],
 ) -> dict[str, bytes]:
     """Name all files of the bundle."""
     files = {}
@@ -211,12 +215,12 @@ def _files(
         "metrics": {name: value for name, value in metrics.items() if not isinstance(value, dict | list)},
     }
     for name, item in exported.items():
-        stem = f"soundscene-{name}-{selection.dataset.name}-1"
+        stem = f"soundscene-{name}-{selection.dataset.name}-{version}"
         files[f"{name}.weights"] = item.weights
         files[f"{name}.tflite"] = item.litert
         files[f"{stem}.pb"] = item.frozen
         files[f"{stem}.json"] = graphs.describe(
-            name, selection.dataset.labels, plan.recipe.front_end, dataset, _today()
+            name, version, selection.dataset.labels, plan.recipe.front_end, dataset, release_date=_today()
         )
     return files
 

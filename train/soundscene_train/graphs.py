@@ -67,7 +67,13 @@ def run_frozen_graph(content: bytes, patches: Array) -> Array:
 
 
 def describe(
-    network: str, labels: Sequence[str], front_end: FrontEndSettings, dataset: Mapping[str, Any], release_date: str
+    network: str,
+    version: str,
+    labels: Sequence[str],
+    front_end: FrontEndSettings,
+    dataset: Mapping[str, Any],
+    *,
+    release_date: str,
 ) -> bytes:
     """Describe a frozen graph with the fields of Essentia's model collection.
 
@@ -75,6 +81,8 @@ def describe(
     ----------
     network : str
         One of `NETWORK_NAMES`.
+    version : str
+        The bundle's.
     labels : sequence of str
         In the order of the outputs.
     front_end : FrontEndSettings
@@ -90,7 +98,7 @@ def describe(
         "name": f"soundscene {network}",
         "type": "acoustic scene classification",
         "link": "",
-        "version": "1",
+        "version": version,
         "description": f"Scores of {len(labels)} classes from a {network} spectrogram with delta and delta-delta",
         "author": "the soundscene project",
         "email": "",

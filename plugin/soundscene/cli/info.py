@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["add_parser", "run"]
 
 _BYTES_PER_FLOAT32: Final = 4
+_ONE_LINE_CHARACTERS: Final = 100
 """Float32."""
 
 _LIMITS_BYTES: Final = {"128 KiB": 131_072, "128 kB": 128_000}
@@ -142,14 +143,27 @@ def _limit_lines(facts: Mapping[str, Any]) -> list[str]:
 
 
 def _tree_lines(value: Mapping[str, Any], indent: str) -> list[str]:
-    """Nested JSON as indented lines."""
+    """Nested JSON as indented lines; a few plain values together take one."""
     lines = []
     for key, item in value.items():
-        if isinstance(item, Mapping):
+        if isinstance(item, Mapping) and not (short := _in_one_line(item)):
             lines += [f"{indent}{printable(key)}", *_tree_lines(item, indent + "  ")]
+        elif isinstance(item, Mapping):
+            lines.append(f"{indent}{printable(key):<26} {short}")
         elif isinstance(item, list) and item and isinstance(item[0], Mapping):
             lines.append(f"{indent}{printable(key):<26} ({len(item)} entries, shown by --json)")
         else:
-            text = item if isinstance(item, str) else json.dumps(item, ensure_ascii=False)
-            lines.append(f"{indent}{printable(key):<26} {printable(text)}")
+            lines.append(f"{indent}{printable(key):<26} {_plain(item)}")
     return lines or [f"{indent}(none)"]
+
+
+def _in_one_line(values: Mapping[str, Any]) -> str:
+    """Name and value of each, or nothing where they are nested or too many."""
+    if not values or any(isinstance(value, Mapping | list) for value in values.values()):
+        return ""
+    line = ", ".join(f"{printable(key)} {_plain(value)}" for key, value in values.items())
+    return line if len(line) <= _ONE_LINE_CHARACTERS else ""
+
+
+def _plain(value: object) -> str:
+    return printable(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
