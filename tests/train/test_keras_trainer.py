@@ -60,7 +60,7 @@ def test_it_trains_as_the_fast_engine_does(tiny_recipe: Recipe, decoupled: bool)
     recipe = dataclasses.replace(recipe.with_fit(decoupled_decay=decoupled), augmentation=NO_AUGMENTATION)
     by_keras, fast = (kind("mel", recipe, make_three_kinds()) for kind in (KerasTrainer, FastTrainer))
     for _ in range(3):
-        assert by_keras.train_epoch() == pytest.approx(fast.train_epoch(), abs=2e-4)
+        assert by_keras.train_epoch() == pytest.approx(fast.train_epoch(), rel=2e-4)
     for one, other in zip(by_keras.model.weights, fast.model.weights, strict=True):
         np.testing.assert_allclose(np.asarray(one), np.asarray(other), atol=1e-2, err_msg=other.path)
 
