@@ -43,7 +43,13 @@ def test_what_is_computed_is_found(tmp_path: Path) -> None:
     fill_cache(tmp_path, CLIPS, compute)
     assert is_filled(tmp_path)
     require_whole(tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["cqt.npy", "gammatone.npy", "index.json", "mel.npy"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        ".lock",
+        "cqt.npy",
+        "gammatone.npy",
+        "index.json",
+        "mel.npy",
+    ]
 
 
 @pytest.mark.parametrize("name", ["mel.npy", "index.json"])
@@ -84,6 +90,14 @@ def test_a_kill_loses_no_finished_block(tmp_path: Path) -> None:
     told: list[int] = []
     fill_cache(tmp_path, CLIPS, compute, progress=lambda done, total: told.append(done))
     assert told == [30, 35][kept - 2 :]
+    require_whole(tmp_path)
+
+
+def test_runs_that_start_together_share_one_computation(tmp_path: Path) -> None:
+    """Four processes at once: each ends well, and the cache is whole."""
+    command = [sys.executable, "-c", SLOW, str(tmp_path)]
+    processes = [subprocess.Popen(command, cwd=ROOT) for _ in range(4)]
+    assert [process.wait(60) for process in processes] == [0] * 4
     require_whole(tmp_path)
 
 

@@ -1,7 +1,8 @@
 """Spectrograms on disk: computed in blocks by several processes, kept as half-precision arrays with checksums.
 
 While it grows, a cache is a folder of blocks, each whole or absent, so that work which is killed goes on where it
-stopped. Finished, it is one array per network and `index.json`.
+stopped. Finished, it is one array per network and `index.json`. Of several runs that need the same cache, one computes
+it and the others wait.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ Block = tuple[list[int], dict[str, NDArray[np.float16]]]
 
 _BLOCK_CLIPS: Final = 10
 _INDEX: Final = "index.json"
+_LOCK: Final = ".lock"
 _READ_BYTES: Final = 1 << 24
 _SLICE_WINDOWS: Final = 256
 
@@ -67,7 +69,7 @@ def fill_cache(
     jobs: int = 1,
     progress: Callable[[int, int], None] | None = None,
 ) -> None:
-    """Compute what is missing.
+    """Compute what is missing, or wait for another process that does.
 
     Parameters
     ----------
@@ -87,19 +89,13 @@ def fill_cache(
     DatasetError
         The folder cannot be written. What is finished stays.
     """
-    from joblib import Parallel, delayed
+    from filelock import FileLock
 
-    starts = range(0, len(clips), _BLOCK_CLIPS)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        missing = [first for first in starts if not _block_path(folder, first).is_file()]
-        work = (delayed(_store_block)(folder, first, clips[first : first + _BLOCK_CLIPS], compute) for first in missing)
-        done = len(clips) - sum(len(clips[first : first + _BLOCK_CLIPS]) for first in missing)
-        for count in Parallel(n_jobs=jobs, return_as="generator")(work):
-            done += count
-            if progress is not None:
-                progress(done, len(clips))
-        _join(folder, starts)
+        with FileLock(folder / _LOCK):
+            if not is_filled(folder):
+                _fill(folder, clips, compute, jobs, progress)
     except OSError as error:
         raise DatasetError(
             f"{folder}: spectrograms cannot be written: {error.strerror or error}; "
@@ -133,6 +129,26 @@ def open_cache(folder: Path) -> tuple[dict[str, StoredSpectra], NDArray[np.int64
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DatasetError(f"{folder}: damaged ({error}); remove this folder to compute it again") from error
     return spectra, np.repeat(np.arange(len(counts)), counts)
+
+
+def _fill(
+    folder: Path,
+    clips: Sequence[Path],
+    compute: Callable[[Sequence[Path]], Block],
+    jobs: int,
+    progress: Callable[[int, int], None] | None,
+) -> None:
+    from joblib import Parallel, delayed
+
+    starts = range(0, len(clips), _BLOCK_CLIPS)
+    missing = [first for first in starts if not _block_path(folder, first).is_file()]
+    work = (delayed(_store_block)(folder, first, clips[first : first + _BLOCK_CLIPS], compute) for first in missing)
+    done = len(clips) - sum(len(clips[first : first + _BLOCK_CLIPS]) for first in missing)
+    for count in Parallel(n_jobs=jobs, return_as="generator")(work):
+        done += count
+        if progress is not None:
+            progress(done, len(clips))
+    _join(folder, starts)
 
 
 def _block_path(folder: Path, first: int) -> Path:
