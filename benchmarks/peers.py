@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from soundscene.fusion import decide
-from soundscene.settings import FrontEndSettings
+from soundscene.settings import NETWORK_NAMES, FrontEndSettings
 
 Array = NDArray[np.float32]
 
@@ -18,13 +18,15 @@ def spectra(samples: Array, settings: FrontEndSettings) -> list[Array]:
     return [np.log(np.maximum(power, settings.power_floor)).astype(np.float32) for power in powers]
 
 
-def patch(spectrum: Array, settings: FrontEndSettings) -> Array:
+def patch(spectrum: Array, settings: FrontEndSettings, network: str) -> Array:
     """Return (1, bands, patch frames, 3) of a log spectrogram: floor, level, deltas."""
     import librosa
 
     if settings.dynamic_range_db is not None:
         spectrum = np.maximum(spectrum, spectrum.max() - settings.dynamic_range_db * np.log(10.0) / 10.0)
-    if settings.remove_window_mean:
+    if network in settings.remove_band_means:
+        spectrum = spectrum - spectrum.mean(axis=1, keepdims=True)
+    elif settings.remove_window_mean:
         spectrum = spectrum - spectrum.mean()
     width = settings.delta_width_frames
     delta = librosa.feature.delta(spectrum, width=width)
@@ -32,11 +34,16 @@ def patch(spectrum: Array, settings: FrontEndSettings) -> Array:
     return np.asarray(channels[np.newaxis, :, width - 1 : -(width - 1)], np.float32)
 
 
+def _patches(samples: Array, settings: FrontEndSettings) -> list[Array]:
+    named = zip(NETWORK_NAMES, spectra(samples, settings), strict=True)
+    return [patch(spectrum, settings, network) for network, spectrum in named]
+
+
 def with_predict(models: Sequence[Any], settings: FrontEndSettings) -> Callable[[Array], NDArray[np.float64]]:
     """Return samples to scores with three calls of `keras.Model.predict`."""
 
     def scores(samples: Array) -> NDArray[np.float64]:
-        patches = [patch(spectrum, settings) for spectrum in spectra(samples, settings)]
+        patches = _patches(samples, settings)
         return decide([model.predict(x, verbose=0) for model, x in zip(models, patches, strict=True)])
 
     return scores
@@ -51,7 +58,7 @@ def with_function(models: Sequence[Any], settings: FrontEndSettings) -> Callable
     functions = [tf.function(_inference(model), input_signature=signature) for model in models]
 
     def scores(samples: Array) -> NDArray[np.float64]:
-        patches = [patch(spectrum, settings) for spectrum in spectra(samples, settings)]
+        patches = _patches(samples, settings)
         return decide([function(x).numpy() for function, x in zip(functions, patches, strict=True)])
 
     return scores

@@ -165,7 +165,7 @@ class SceneClassifier:
     def _patches(self, spectra: WindowSpectra) -> list[NDArray[np.float32]]:
         """One patch per network, each (bands, frames, channels)."""
         return [
-            patch(getattr(spectra, name), self.bundle.front_end, self.bundle.standardisation[name])
+            patch(getattr(spectra, name), self.bundle.front_end, name, self.bundle.standardisation[name])
             for name in NETWORK_NAMES
         ]
 

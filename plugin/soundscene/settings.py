@@ -42,6 +42,9 @@ class FrontEndSettings:
         Floor each window this far below its own maximum; None keeps the fixed floor alone.
     remove_window_mean : bool
         Subtract each window's mean level, which makes scores independent of gain.
+    remove_band_means : tuple of str
+        Networks from whose input each band's mean over the window's frames is subtracted: cepstral mean normalisation
+        (Atal 1974), which takes the colour of a microphone away, and that of a steady sound with it.
 
     Raises
     ------
@@ -63,11 +66,14 @@ class FrontEndSettings:
     power_floor: float = 1e-16
     dynamic_range_db: float | None = 80.0
     remove_window_mean: bool = True
+    remove_band_means: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Check every range, so that no invalid settings can exist."""
         for field in fields(self):
-            self._check_positive(field.name, field.type)
+            if field.name != "remove_band_means":
+                self._check_positive(field.name, field.type)
+        self._check_networks()
         if self.min_frequency_hz >= self.sample_rate_hz / 2:
             raise SettingsError(f"min_frequency_hz must lie below Nyquist ({self.sample_rate_hz / 2:g} Hz)")
         if self.delta_width_frames < 3 or self.delta_width_frames % 2 == 0:
@@ -97,6 +103,14 @@ class FrontEndSettings:
         if isinstance(value, bool) or not isinstance(value, allowed) or not 0 < value < float("inf"):
             raise SettingsError(
                 f"{name} must be {'a whole number' if kind == 'int' else 'a number'} above 0, got {value!r}"
+            )
+
+    def _check_networks(self) -> None:
+        names = self.remove_band_means
+        known = isinstance(names, tuple) and all(name in NETWORK_NAMES for name in names)
+        if not known or len(set(names)) < len(names):
+            raise SettingsError(
+                f"remove_band_means must be different names of {', '.join(NETWORK_NAMES)}, got {names!r}"
             )
 
     @property
@@ -152,11 +166,11 @@ class FrontEndSettings:
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-ready copy."""
-        return asdict(self)
+        return asdict(self) | {"remove_band_means": list(self.remove_band_means)}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
-        """Read settings back.
+        """Read settings back. Those written before `remove_band_means` existed have none.
 
         Raises
         ------
@@ -164,9 +178,11 @@ class FrontEndSettings:
             A key is unknown or missing, or a value is outside its range.
         """
         names = {field.name for field in fields(cls)}
+        values = {"remove_band_means": [], **values}
         if set(values) != names:
             raise SettingsError(
                 f"front-end settings need exactly the keys {sorted(names)}; "
                 f"unknown {sorted(set(values) - names)}, missing {sorted(names - set(values))}"
             )
-        return cls(**values)
+        networks = values["remove_band_means"]
+        return cls(**values | {"remove_band_means": tuple(networks) if isinstance(networks, list) else networks})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -22,6 +23,10 @@ from soundscene.settings import PRESET_NAMES, FrontEndSettings
         {"dynamic_range_db": -80.0},
         {"remove_window_mean": 1},
         {"remove_window_mean": None},
+        {"remove_band_means": ("bark",)},
+        {"remove_band_means": ("mel", "mel")},
+        {"remove_band_means": "mel"},
+        {"remove_band_means": None},
         {"min_frequency_hz": 22_050.0},
         {"delta_width_frames": 4},
         {"fft_size_samples": 2_048},
@@ -41,6 +46,15 @@ def test_a_preset_survives_writing_and_reading(name: str) -> None:
     """Settings travel with a bundle unchanged."""
     settings = FrontEndSettings.preset(name)
     assert FrontEndSettings.from_dict(settings.to_dict()) == settings
+
+
+def test_networks_without_band_means_survive_writing_and_reading() -> None:
+    """Their names come back from JSON as they went in; of settings written before there were any, none."""
+    settings = FrontEndSettings(remove_band_means=("gammatone", "mel"))
+    assert FrontEndSettings.from_dict(json.loads(json.dumps(settings.to_dict()))) == settings
+    older = FrontEndSettings().to_dict()
+    older.pop("remove_band_means")
+    assert FrontEndSettings.from_dict(older) == FrontEndSettings()
 
 
 def test_unknown_and_missing_keys_are_named() -> None:

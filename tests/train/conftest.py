@@ -25,6 +25,7 @@ TINY_FRONT_END = FrontEndSettings(
     band_count=32,
     cqt_min_frequency_hz=100.0,
     cqt_bins_per_octave=6,
+    remove_band_means=("gammatone",),
 )
 """A window is 16,624 samples, 1.04 s."""
 

@@ -95,7 +95,7 @@ def test_frozen_graphs_score_as_the_served_networks() -> None:
             windows += [front_end.window_spectra(w.samples) for w in audio.windows(bundle.front_end, "repeat")]
     for name in NETWORK_NAMES:
         spectra = np.stack([getattr(window, name) for window in windows])
-        patches = patch(spectra, bundle.front_end, bundle.standardisation[name])
+        patches = patch(spectra, bundle.front_end, name, bundle.standardisation[name])
         frozen = (bundle.directory / f"soundscene-{name}-esc10-2.pb").read_bytes()
         np.testing.assert_allclose(
             graphs.run_frozen_graph(frozen, patches), graphs.run_litert(bundle.networks[name], patches, 10), atol=1e-5

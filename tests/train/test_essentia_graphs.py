@@ -39,7 +39,9 @@ def patches(bundle: Bundle) -> dict[str, Array]:
     ]
     spectra = [front_end.window_spectra(sound) for sound in sounds]
     return {
-        name: patch(np.stack([getattr(window, name) for window in spectra]), settings, bundle.standardisation[name])
+        name: patch(
+            np.stack([getattr(window, name) for window in spectra]), settings, name, bundle.standardisation[name]
+        )
         for name in NETWORK_NAMES
     }
 

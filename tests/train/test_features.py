@@ -1,5 +1,6 @@
 """Training sees what serving sees, computed once."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -37,22 +38,26 @@ def test_patches_before_and_after_export_are_the_same(esc_folder: Path, tmp_path
     features = prepare_features(open_dataset("esc10", esc_folder), SETTINGS, tmp_path)
     windows = np.arange(6)
     constants = measure_standardisation(features.spectra["mel"], windows, TINY_FRONT_END)
-    level = level_proof(features.spectra["mel"][windows], TINY_FRONT_END, constants.mean, constants.scale)
+    level = level_proof(features.spectra["mel"][windows], TINY_FRONT_END, "mel", constants.mean, constants.scale)
     trained = with_deltas(level, TINY_FRONT_END)
-    served = patch(np.asarray(features.spectra["mel"][windows]), TINY_FRONT_END, constants)
+    served = patch(np.asarray(features.spectra["mel"][windows]), TINY_FRONT_END, "mel", constants)
     np.testing.assert_allclose(trained, served, atol=1e-5)
     assert trained[..., 0].std() == pytest.approx(1.0, abs=0.1)
 
 
 def test_a_cache_is_found_again_and_others_are_apart(esc_folder: Path, tmp_path: Path) -> None:
-    """The second call computes nothing; another gain or front end gets a cache of its own."""
+    """The second call computes nothing; another gain or spectrogram gets a cache of its own."""
     dataset = open_dataset("esc10", esc_folder)
     told: list[int] = []
     for _ in range(2):
         prepare_features(dataset, SETTINGS, tmp_path, lambda done, total: told.append(done))
     assert told == [10, 20, 30, 36]
+    later_steps = replace(TINY_FRONT_END, dynamic_range_db=None, remove_band_means=("mel",))
+    prepare_features(dataset, FeatureSettings(later_steps), tmp_path, lambda done, total: told.append(done))
+    assert told == [10, 20, 30, 36]
     prepare_features(dataset, FeatureSettings(TINY_FRONT_END, gain_db=-20.0), tmp_path)
-    assert len(list(tmp_path.iterdir())) == 2
+    prepare_features(dataset, FeatureSettings(replace(TINY_FRONT_END, power_floor=1e-8)), tmp_path)
+    assert len(list(tmp_path.iterdir())) == 3
 
 
 def test_interrupted_work_goes_on(tmp_path: Path) -> None:
@@ -84,7 +89,7 @@ def test_gain_does_not_reach_the_network(esc_folder: Path, tmp_path: Path) -> No
     constants = measure_standardisation(plain.spectra["mel"], windows, TINY_FRONT_END)
     assert np.mean(loud.spectra["mel"][:12] - plain.spectra["mel"][:12]) == pytest.approx(np.log(100.0), rel=0.01)
     before, after = (
-        level_proof(features.spectra["mel"][windows], TINY_FRONT_END, constants.mean, constants.scale)
+        level_proof(features.spectra["mel"][windows], TINY_FRONT_END, "mel", constants.mean, constants.scale)
         for features in (plain, loud)
     )
     np.testing.assert_allclose(after, before, atol=5e-3)  # half precision

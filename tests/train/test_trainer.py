@@ -63,7 +63,7 @@ def test_it_learns(tiny_recipe: Recipe) -> None:
     trainer = FastTrainer("mel", recipe, material)
     losses = [trainer.train_epoch() for _ in range(20)]
     assert losses[-1] < 0.6 * losses[0]
-    patches = patch(material.spectra[:], TINY_FRONT_END, material.standardisation)
+    patches = patch(material.spectra[:], TINY_FRONT_END, "mel", material.standardisation)
     logits, _ = trainer.network.forward(patches)
     assert np.mean(np.argmax(np.asarray(logits), axis=1) == material.targets.argmax(axis=1)) > 0.9
 
@@ -140,7 +140,7 @@ def test_a_network_trained_on_crops_takes_whole_patches(tiny_recipe: Recipe) -> 
     whole = build_network(recipe.network, 3, 32, TINY_FRONT_END.patch_frames)
     for served, trained in zip(whole.weights, trainer.model.weights, strict=True):
         served.assign(trained)
-    scores = np.asarray(whole(patch(material.spectra[:], TINY_FRONT_END, material.standardisation)))
+    scores = np.asarray(whole(patch(material.spectra[:], TINY_FRONT_END, "mel", material.standardisation)))
     assert np.mean(scores.argmax(axis=1) == material.targets.argmax(axis=1)) > 0.9
 
 
@@ -155,6 +155,6 @@ def test_training_with_few_bits_loses_less_to_them(tiny_recipe: Recipe) -> None:
         for _ in range(30):
             trainer.train_epoch()
         store_in_model(trainer.model, recipe.network, 2)
-        scores = np.asarray(trainer.model(patch(material.spectra[:], TINY_FRONT_END, material.standardisation)))
+        scores = np.asarray(trainer.model(patch(material.spectra[:], TINY_FRONT_END, "mel", material.standardisation)))
         losses[share] = -np.log(scores[material.targets == 1.0]).mean()
     assert losses[0.5] < 0.8 * losses[0.0]

@@ -66,7 +66,7 @@ class Batches:
     """
 
     def __init__(self, network_name: str, recipe: Recipe, material: TrainingWindows) -> None:
-        self._recipe, self._material = recipe, material
+        self._network_name, self._recipe, self._material = network_name, recipe, material
         self._stream = (recipe.seed, NETWORK_NAMES.index(network_name))
         self._starts = self._find_starts() if recipe.augmentation.crop_frames else None
         self.size = min(recipe.fit.batch_size, len(material))
@@ -95,7 +95,7 @@ class Batches:
         spectra = self._recorded_elsewhere(np.asarray(material.spectra[material.windows[items]]), generator)
         constants = material.standardisation
         return augmented_patches(
-            level_proof(spectra, recipe.front_end, constants.mean, constants.scale),
+            level_proof(spectra, recipe.front_end, self._network_name, constants.mean, constants.scale),
             material.targets[items],
             recipe.training_front_end,
             recipe.augmentation,

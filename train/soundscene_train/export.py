@@ -173,8 +173,8 @@ def _export_network(plan: Plan, folder: Path, name: str, selection: Selection, f
     litert, frozen = graphs.litert_model(merged, bands, frames), graphs.frozen_graph(merged, bands, frames)
     windows = np.linspace(0, len(features.clip_of_window) - 1, _PROOF_WINDOWS).astype(np.int64)
     spectra = np.asarray(features.spectra[name][windows])
-    trained = np.asarray(model(patch(spectra, recipe.front_end, plain), training=False))
-    served = patch(spectra, recipe.front_end, standardisation)
+    trained = np.asarray(model(patch(spectra, recipe.front_end, name, plain), training=False))
+    served = patch(spectra, recipe.front_end, name, standardisation)
     difference = max(
         float(np.max(np.abs(trained - scores)))
         for scores in (graphs.run_litert(litert, served, label_count), graphs.run_frozen_graph(frozen, served))

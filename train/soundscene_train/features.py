@@ -42,6 +42,9 @@ Array = NDArray[np.float32]
 Progress = Callable[[int, int], None]
 """Called with clips done and clips in all."""
 
+_LATER_STEPS: Final = frozenset({"dynamic_range_db", "remove_window_mean", "remove_band_means"})
+"""Settings of what is done to a stored spectrogram: another choice of them needs no other spectrograms."""
+
 _STEPS: Final = np.float32(2**15)
 """Steps of 16-bit audio from silence to full scale."""
 
@@ -140,7 +143,8 @@ def measure_standardisation(
     windows : np.ndarray [shape=(n,), int64]
         Those that are trained on.
     settings : FrontEndSettings
-        The steps.
+        The steps. Band means count in, even where they are to be removed: a network's own input normalisation does
+        the rest.
 
     Returns
     -------
@@ -168,8 +172,9 @@ def _folder(dataset: Dataset, settings: FeatureSettings, cache: Path) -> Path:
 
 def _key(dataset: Dataset, settings: FeatureSettings) -> str:
     """Name of a cache: changes with anything its content depends on, the files' sizes and dates included."""
+    front_end = {key: value for key, value in settings.front_end.to_dict().items() if key not in _LATER_STEPS}
     files = [(str(clip.path), clip.path.stat().st_size, clip.path.stat().st_mtime_ns) for clip in dataset.clips]
-    content = json.dumps([settings.front_end.to_dict(), settings.short_clip, settings.gain_db, files], sort_keys=True)
+    content = json.dumps([front_end, settings.short_clip, settings.gain_db, files], sort_keys=True)
     return hashlib.sha256(content.encode()).hexdigest()[:12]
 
 

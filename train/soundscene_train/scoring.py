@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from soundscene.frontend import Standardisation, patch
-from soundscene.settings import NETWORK_NAMES, FrontEndSettings
+from soundscene.frontend import patch
+from soundscene.settings import NETWORK_NAMES
 from soundscene_train.errors import TrainingError
 from soundscene_train.fast import FastNetwork
 from soundscene_train.feature_cache import StoredSpectra
@@ -21,6 +22,8 @@ from soundscene_train.runtime import start_tensorflow
 from soundscene_train.storage import store_in_model
 
 __all__ = ["load_trained", "load_weights", "score_model", "score_windows"]
+
+Array = NDArray[np.float32]
 
 _BATCH: Final = 16
 
@@ -85,8 +88,10 @@ def score_windows(
     for name in networks:
         model = load_trained(plan, folder, name, label_count)
         network = FastNetwork(model, plan.recipe.network, batch_size=1)
-        standardisation = read_standardisation(folder, name)
-        rows.append(score_model(network, features.spectra[name], windows, plan.recipe.front_end, standardisation))
+        to_patches = partial(
+            patch, settings=plan.recipe.front_end, network=name, standardisation=read_standardisation(folder, name)
+        )
+        rows.append(score_model(network, features.spectra[name], windows, to_patches))
     return np.stack(rows)
 
 
@@ -94,14 +99,19 @@ def score_model(
     network: FastNetwork,
     spectra: StoredSpectra,
     windows: NDArray[np.int64],
-    front_end: FrontEndSettings,
-    standardisation: Standardisation,
+    to_patches: Callable[[Array], Array],
 ) -> NDArray[np.float64]:
-    """Score windows with one network: [shape=(windows, labels), float64]."""
+    """Score windows, whose spectrograms `to_patches` makes patches of, with one network.
+
+    Returns
+    -------
+    np.ndarray [shape=(windows, labels), float64]
+        Softmax scores.
+    """
     tf = start_tensorflow()
     forward = tf.function(lambda patches: tf.nn.softmax(network.forward(patches)[0]), autograph=False)
     parts = []
     for first in range(0, len(windows), _BATCH):
         part = windows[first : first + _BATCH]
-        parts.append(np.asarray(forward(tf.constant(patch(spectra[part], front_end, standardisation)))))
+        parts.append(np.asarray(forward(tf.constant(to_patches(spectra[part])))))
     return np.concatenate(parts).astype(np.float64)

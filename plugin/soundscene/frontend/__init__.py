@@ -8,6 +8,7 @@ from soundscene.frontend.patches import (
     floor_below_maximum,
     level_proof,
     patch,
+    remove_band_means,
     remove_mean,
     with_deltas,
 )
@@ -22,6 +23,7 @@ __all__ = [
     "floor_below_maximum",
     "level_proof",
     "patch",
+    "remove_band_means",
     "remove_mean",
     "resample_window",
     "with_deltas",

@@ -17,7 +17,15 @@ from soundscene.errors import SettingsError
 from soundscene.frontend.deltas import CHANNEL_COUNT, delta_matrix
 from soundscene.settings import FrontEndSettings
 
-__all__ = ["Standardisation", "floor_below_maximum", "level_proof", "patch", "remove_mean", "with_deltas"]
+__all__ = [
+    "Standardisation",
+    "floor_below_maximum",
+    "level_proof",
+    "patch",
+    "remove_band_means",
+    "remove_mean",
+    "with_deltas",
+]
 
 Array = NDArray[np.float32]
 
@@ -106,7 +114,15 @@ def remove_mean(spectrum: Array) -> Array:
     return spectrum - mean
 
 
-def level_proof(spectrum: Array, settings: FrontEndSettings, mean: float = 0.0, scale: float = 1.0) -> Array:
+def remove_band_means(spectrum: Array) -> Array:
+    """Subtract each band's mean over a window's frames, which takes level, microphone and steady colour away."""
+    mean: Array = spectrum.mean(axis=-2, keepdims=True, dtype=np.float64).astype(np.float32)
+    return spectrum - mean
+
+
+def level_proof(
+    spectrum: Array, settings: FrontEndSettings, network: str, mean: float = 0.0, scale: float = 1.0
+) -> Array:
     """Floor, standardise and centre a window's log spectrogram, as far as the settings ask for it.
 
     Parameters
@@ -114,14 +130,21 @@ def level_proof(spectrum: Array, settings: FrontEndSettings, mean: float = 0.0, 
     spectrum : np.ndarray [shape=(..., frames, bands), float32]
         Natural logarithm of power.
     settings : FrontEndSettings
-        `dynamic_range_db` and `remove_window_mean` switch the first and the last step.
+        `dynamic_range_db`, `remove_window_mean` and `remove_band_means` switch the steps.
+    network : str
+        Whose input it is, one of `NETWORK_NAMES`.
     mean, scale : float
         Training constants.
     """
     if settings.dynamic_range_db is not None:
         spectrum = floor_below_maximum(spectrum, settings.dynamic_range_db)
-    # Where each window's own mean goes, the training mean goes with it: one pass instead of two.
-    centred: Array = remove_mean(spectrum) if settings.remove_window_mean else spectrum - np.float32(mean)
+    # One pass: where the band means go, the window's mean goes with them, and with either the training mean.
+    if network in settings.remove_band_means:
+        centred = remove_band_means(spectrum)
+    elif settings.remove_window_mean:
+        centred = remove_mean(spectrum)
+    else:
+        centred = spectrum - np.float32(mean)
     centred *= np.float32(1.0 / scale)
     return centred
 
@@ -143,7 +166,7 @@ def with_deltas(spectrum: Array, settings: FrontEndSettings) -> Array:
     return _through(spectrum, settings, delta_matrix(_BLOCK_FRAMES, settings.delta_width_frames))
 
 
-def patch(spectrum: Array, settings: FrontEndSettings, standardisation: Standardisation) -> Array:
+def patch(spectrum: Array, settings: FrontEndSettings, network: str, standardisation: Standardisation) -> Array:
     """Return what a network sees of a window.
 
     Parameters
@@ -152,6 +175,8 @@ def patch(spectrum: Array, settings: FrontEndSettings, standardisation: Standard
         Natural logarithm of power.
     settings : FrontEndSettings
         Level steps, patch length and delta width.
+    network : str
+        One of `NETWORK_NAMES`.
     standardisation : Standardisation
         The network's constants.
 
@@ -160,7 +185,7 @@ def patch(spectrum: Array, settings: FrontEndSettings, standardisation: Standard
     np.ndarray [shape=(..., bands, patch frames, 3), float32]
         Bands from low to high; channels static, delta, delta-delta.
     """
-    level = level_proof(spectrum, settings, standardisation.mean, standardisation.scale)
+    level = level_proof(spectrum, settings, network, standardisation.mean, standardisation.scale)
     out = _through(level, settings, _scaled_deltas(settings.delta_width_frames, standardisation.channel_scale))
     flat = out.reshape(*out.shape[:-2], -1)
     np.add(flat, _offsets(settings.patch_frames, standardisation.channel_offset), out=flat)

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from soundscene.frontend import patch
 from soundscene.settings import NETWORK_NAMES
 from soundscene_train.assessment.assess import results_of
 from soundscene_train.assessment.clip_scores import ClipScores
@@ -155,7 +157,9 @@ class _Stored:
 
     def __init__(self, plan: Plan, run: Path, name: str, label_count: int) -> None:
         self._recipe, self._name = plan.recipe, name
-        self._standardisation = read_standardisation(run, name)
+        self._to_patches = partial(
+            patch, settings=plan.recipe.front_end, network=name, standardisation=read_standardisation(run, name)
+        )
         self._model = load_weights(plan, run, name, label_count)
         self._trained = [np.asarray(variable).copy() for variable in self._model.weights]
         self._network = FastNetwork(self._model, plan.recipe.network, batch_size=1)
@@ -172,8 +176,7 @@ class _Stored:
 
     def score(self, features: Features, windows: NDArray[np.int64]) -> NDArray[np.float64]:
         """Scores of some windows: (windows, labels)."""
-        spectra = features.spectra[self._name]
-        return score_model(self._network, spectra, windows, self._recipe.front_end, self._standardisation)
+        return score_model(self._network, features.spectra[self._name], windows, self._to_patches)
 
 
 def _judge(setting: Setting, sizes: Sequence[tuple[int, int]], scores: ClipScores, rule: str) -> Point:
