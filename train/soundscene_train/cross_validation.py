@@ -11,7 +11,7 @@ import numpy as np
 
 from soundscene_train.assessment.assess import AssessmentSettings, assess_scores, results_of
 from soundscene_train.assessment.clip_scores import ClipScores
-from soundscene_train.assessment.summary import join_robustness
+from soundscene_train.assessment.summary import cross_fitted_calibration, join_robustness
 from soundscene_train.errors import TrainingError
 from soundscene_train.plan import Plan
 from soundscene_train.report import write_report
@@ -88,6 +88,7 @@ def _judge(
     joined, rule = join_scores(scores), plan.recipe.fusion.rule
     joined.save(folder)
     summary = assess_scores(joined, rule, AssessmentSettings())
+    summary["calibration"] |= cross_fitted_calibration(scores, rule)
     if robustness:
         summary["robustness"] = join_robustness(joined, robustness, rule)
     evaluation = Evaluation(results_of(joined), {}, rule, joined.labels, summary)

@@ -69,7 +69,10 @@ def test_robustness_is_summed_over_folds_and_asks_unseen_devices_alone(esc_plan:
     recipe = replace(esc_plan.recipe, augmentation=augmentation)
     plan = replace(esc_plan, recipe=recipe, train_parts=("1", "2"), responses_dir=responses)
     settings = AssessmentSettings(responses=responses)
-    found = cross_validate(plan, tmp_path / "folds", Reporter(), 1, settings).summary["robustness"]
+    summary = cross_validate(plan, tmp_path / "folds", Reporter(), 1, settings).summary
+    assert set(summary["calibration"]["temperature_by_part"]) == {"1", "2"}
+    assert "fitted on the clips of the other parts" in (tmp_path / "folds" / "report.html").read_text()
+    found = summary["robustness"]
     folds = [json.loads((tmp_path / "folds" / f"fold-{part}" / "evaluation.json").read_text()) for part in "12"]
     assert found["microphones"]["count"] == 1
     assert "seen" not in found["conditions"]

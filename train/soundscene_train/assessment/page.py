@@ -99,7 +99,13 @@ def _calibration(calibration: Mapping[str, Any]) -> str:
     states = [(name, calibration[name]) for name in ("before", "after") if name in calibration]
     rows = [(name, state["log_loss"], _share(state["expected_calibration_error"])) for name, state in states]
     note = "No temperature was fitted: that needs held-out training data, given by --calibrate-from."
-    if "temperature" in calibration:
+    if "temperature_by_part" in calibration:
+        each = ", ".join(f"{value} for part {part}" for part, value in calibration["temperature_by_part"].items())
+        note = (
+            f"Temperature {each}: each fitted on the clips of the other parts, which the networks that scored them had "
+            f"not seen; {calibration['temperature']} on all of them. The scores served are those before it."
+        )
+    elif "temperature" in calibration:
         fitted = calibration["fitted_on"]
         note = (
             f"Temperature {calibration['temperature']}, fitted on {fitted['clips']} held-out training clips "

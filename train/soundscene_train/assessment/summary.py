@@ -21,7 +21,7 @@ from soundscene_train.assessment.distortions import Distortion
 from soundscene_train.assessment.intervals import accuracy_interval
 from soundscene_train.errors import TrainingError
 
-__all__ = ["held_out_temperature", "join_robustness", "robustness", "summarise"]
+__all__ = ["cross_fitted_calibration", "held_out_temperature", "join_robustness", "robustness", "summarise"]
 
 
 def summarise(scores: ClipScores, rule: str, held_out: ClipScores | None = None) -> dict[str, Any]:
@@ -91,6 +91,38 @@ def held_out_temperature(scores: ClipScores, held_out: ClipScores, rule: str) ->
             "that was tested on a part of the training data"
         )
     return fit_temperature(held_out.fused(rule), held_out.truth)
+
+
+def cross_fitted_calibration(tests: Sequence[ClipScores], rule: str) -> dict[str, Any]:
+    """Return calibration after temperature scaling, where each test's temperature is fitted on all the others.
+
+    Their clips are training data of the networks tested here, scored by networks that had not seen them.
+
+    Parameters
+    ----------
+    tests : sequence of ClipScores
+        At least two, one of each part.
+    rule : {"product", "average"}
+        How networks are joined.
+
+    Returns
+    -------
+    dict
+        `temperature`, fitted on all; `temperature_by_part`; and `after`, over the clips of all tests.
+    """
+    fused, truths = [one.fused(rule) for one in tests], [one.truth for one in tests]
+    by_part, mended = {}, []
+    for number, one in enumerate(tests):
+        others = [other for other in range(len(tests)) if other != number]
+        temperature = fit_temperature(*(np.concatenate([rows[k] for k in others]) for rows in (fused, truths)))
+        by_part[", ".join(one.parts)] = round(temperature, 4)
+        mended.append(apply_temperature(fused[number], temperature))
+    every = np.concatenate(truths)
+    return {
+        "temperature": round(fit_temperature(np.concatenate(fused), every), 4),
+        "temperature_by_part": by_part,
+        "after": _calibration(np.concatenate(mended), every),
+    }
 
 
 def robustness(clean: ClipScores, spoilt: Mapping[str, tuple[Distortion, ClipScores]], rule: str) -> dict[str, Any]:

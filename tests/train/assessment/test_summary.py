@@ -1,0 +1,43 @@
+"""Figures over several tests, on scores whose truth is drawn from them."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from soundscene_train.assessment.clip_scores import ClipScores
+from soundscene_train.assessment.summary import cross_fitted_calibration
+
+
+@pytest.fixture
+def tests() -> list[ClipScores]:
+    """Three tests of 2000 clips, one window each, of which every network says the same true probabilities."""
+    generator = np.random.default_rng(0)
+    return [_make_test(part, generator) for part in ("1", "2", "3")]
+
+
+def _make_test(part: str, generator: np.random.Generator) -> ClipScores:
+    count = 2000
+    scores = generator.dirichlet(np.full(4, 0.5), count)
+    truth = np.array([generator.choice(4, p=row) for row in scores])
+    texts = ("",) * count
+    return ClipScores(np.stack([scores] * 3), np.arange(count), truth, tuple("abcd"), texts, texts, (part,), texts)
+
+
+def test_the_product_of_three_that_agree_is_mended_by_a_temperature_of_three(tests: list[ClipScores]) -> None:
+    """Multiplying the same honest scores three times over is what overconfidence is; each temperature undoes it."""
+    found = cross_fitted_calibration(tests, "product")
+    assert found["temperature"] == pytest.approx(3.0, rel=0.05)
+    assert list(found["temperature_by_part"]) == ["1", "2", "3"]
+    assert list(found["temperature_by_part"].values()) == pytest.approx([3.0] * 3, rel=0.1)
+    assert found["after"]["expected_calibration_error"] < 0.03
+    assert sum(entry["count"] for entry in found["after"]["reliability"]) == 6000
+
+
+def test_no_test_takes_part_in_its_own_temperature(tests: list[ClipScores]) -> None:
+    """Other labels in one part change the temperatures of the others, and not its own."""
+    before = cross_fitted_calibration(tests, "product")["temperature_by_part"]
+    other = [replace(tests[0], truth=(tests[0].truth + 1) % 4), *tests[1:]]
+    after = cross_fitted_calibration(other, "product")["temperature_by_part"]
+    assert after["1"] == before["1"]
+    assert all(after[part] > before[part] * 1.5 for part in "23")
