@@ -7,12 +7,14 @@ import sys
 import numpy as np
 
 from soundscene_train.keras_trainer import KerasTrainer
+from soundscene_train.machines import Machines, join
 from tests.train.conftest import TINY_FRONT_END, TINY_NETWORK, make_tiny_recipe
 from tests.train.helpers import make_three_kinds
 
 
 def main(devices: str, virtual_cpus: int) -> None:
-    """Train two epochs."""
+    """Train two epochs, together with other machines where Keras's variables say so."""
+    join(Machines.from_environment())
     if virtual_cpus > 1:
         import tensorflow as tf
 

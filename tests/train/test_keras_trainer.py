@@ -1,7 +1,6 @@
 """Keras's own training is the same training: same data, loss, schedule and averaging, on any backend and devices."""
 
 import dataclasses
-import importlib.util
 import json
 import os
 import subprocess
@@ -111,7 +110,6 @@ def test_devices_share_each_batch() -> None:
     assert shared_weights == pytest.approx(weights, rel=0.01)
 
 
-@pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="jax is not installed")
 def test_another_backend_trains_on_one_device_and_on_two() -> None:
     """On JAX the loss falls, and two devices with a common batch norm agree with one."""
     alone, weights = train_apart("one", KERAS_BACKEND="jax")
@@ -121,6 +119,12 @@ def test_another_backend_trains_on_one_device_and_on_two() -> None:
     assert alone[1] < alone[0]
     assert shared == pytest.approx(alone, abs=1e-3)
     assert shared_weights == pytest.approx(weights, rel=1e-3)
+
+
+def test_devices_that_cannot_share_a_batch_are_counted() -> None:
+    """Three devices and batches of eight: one line says so, before anything is trained."""
+    with pytest.raises(AssertionError, match="batches of 8 cannot be shared by 3 devices; change batch_size"):
+        train_apart("all", KERAS_BACKEND="jax", XLA_FLAGS="--xla_force_host_platform_device_count=3")
 
 
 def test_a_missing_backend_is_named(tmp_path: Path) -> None:

@@ -53,9 +53,12 @@ def _dispatch(arguments: argparse.Namespace, command: str) -> None:
     from soundscene_train import stages
     from soundscene_train.arguments import plan_from
     from soundscene_train.console import ConsoleReporter
+    from soundscene_train.machines import Machines, require_alone
     from soundscene_train.plan import Plan
 
     stage = arguments.stage
+    if stage in {"run", "cross-validate", "reproduce"}:
+        require_alone(Machines.from_environment(), stage)
     apart = {"reproduce": _reproduce, "compare": _compare, "compress": _compress}
     if stage == "evaluate" and arguments.bundle is not None:
         apart[stage] = _evaluate_bundle

@@ -19,6 +19,7 @@ from soundscene_train.errors import TrainingError
 from soundscene_train.fast_trainer import FastTrainer
 from soundscene_train.features import Features, measure_standardisation
 from soundscene_train.keras_trainer import KerasTrainer
+from soundscene_train.machines import Machines
 from soundscene_train.noises import band_noises
 from soundscene_train.plan import Plan
 from soundscene_train.responses import band_responses
@@ -32,6 +33,8 @@ EpochReport = Callable[[str, int, float], None]
 
 _POLL_SECONDS: Final = 0.3
 _CHECKPOINT_EPOCHS: Final = 5
+_CHECKPOINT_NAME: Final = "checkpoint.npz"
+_HISTORY_NAME: Final = "history.jsonl"
 
 
 def fit_networks(
@@ -74,21 +77,19 @@ def fit_networks(
 
 
 def fit_network(plan: Plan, folder: Path, network: str, report: EpochReport | None = None) -> None:
-    """Train one network to its last epoch."""
+    """Train one network to its last epoch; of several machines, the first writes what is kept."""
     home = folder / network
     home.mkdir(parents=True, exist_ok=True)
     selection = plan.open()
-    trainer = _make_trainer(plan, selection, plan.features(selection), network, home)
-    checkpoint, history = home / "checkpoint.npz", home / "history.jsonl"
-    if checkpoint.is_file():
-        trainer.restore(checkpoint)
-    _rewrite_history(history, trainer.history)
+    trainer = _make_trainer(plan, selection, plan.features(selection), network)
+    trainer.resume(home / _CHECKPOINT_NAME)
+    writes = Machines.from_environment().is_first
+    if writes:
+        _write_beginning(trainer, home)
     while not trainer.is_done:
         loss = trainer.train_epoch()
-        with history.open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps({"epoch": trainer.epochs_done, "loss": loss}) + "\n")
-        if trainer.epochs_done % _CHECKPOINT_EPOCHS == 0 or trainer.is_done:
-            trainer.save(checkpoint)
+        if writes:
+            _write_epoch(trainer, home)
         if report is not None:
             report(network, trainer.epochs_done, loss)
 
@@ -101,12 +102,11 @@ def one_hot_targets(selection: Selection, features: Features, windows: NDArray[n
     return rows
 
 
-def _make_trainer(plan: Plan, selection: Selection, features: Features, network: str, home: Path) -> Trainer:
-    """Measure the standardisation, write it down, and put together what is trained on."""
+def _make_trainer(plan: Plan, selection: Selection, features: Features, network: str) -> Trainer:
+    """Measure the standardisation, and put together what is trained on."""
     front_end = plan.recipe.front_end
     windows = features.windows_of(selection.train_clips)
     standardisation = measure_standardisation(features.spectra[network], windows, front_end)
-    (home / "standardisation.json").write_text(json.dumps(standardisation.to_dict()) + "\n", encoding="utf-8")
     material = TrainingWindows(
         features.spectra[network],
         windows,
@@ -143,9 +143,24 @@ def _responses(plan: Plan, network: str) -> NDArray[np.float32] | None:
     return band_responses(plan.recipe.front_end, plan.responses_dir, settings.held_out_responses)[network]
 
 
-def _rewrite_history(path: Path, losses: Sequence[float]) -> None:
-    lines = [json.dumps({"epoch": epoch, "loss": loss}) + "\n" for epoch, loss in enumerate(losses, start=1)]
-    path.write_text("".join(lines), encoding="utf-8")
+def _write_beginning(trainer: Trainer, home: Path) -> None:
+    """Write the constants of the network's input, and the epochs that are done already."""
+    constants = json.dumps(trainer.material.standardisation.to_dict())
+    (home / "standardisation.json").write_text(constants + "\n", encoding="utf-8")
+    lines = [_history_line(epoch, loss) for epoch, loss in enumerate(trainer.history, start=1)]
+    (home / _HISTORY_NAME).write_text("".join(lines), encoding="utf-8")
+
+
+def _write_epoch(trainer: Trainer, home: Path) -> None:
+    """Add an epoch to the history, and from time to time write the checkpoint."""
+    with (home / _HISTORY_NAME).open("a", encoding="utf-8") as stream:
+        stream.write(_history_line(trainer.epochs_done, trainer.history[-1]))
+    if trainer.epochs_done % _CHECKPOINT_EPOCHS == 0 or trainer.is_done:
+        trainer.save(home / _CHECKPOINT_NAME)
+
+
+def _history_line(epoch: int, loss: float) -> str:
+    return json.dumps({"epoch": epoch, "loss": loss}) + "\n"
 
 
 def _follow(work: list[Future[None]], folder: Path, seen: dict[str, int], report: EpochReport | None) -> None:
@@ -154,7 +169,7 @@ def _follow(work: list[Future[None]], folder: Path, seen: dict[str, int], report
     while pending:
         done, pending = wait(pending, _POLL_SECONDS)
         for network, count in list(seen.items()):
-            seen[network] = _report_new_lines(folder / network / "history.jsonl", network, count, report)
+            seen[network] = _report_new_lines(folder / network / _HISTORY_NAME, network, count, report)
         for future in done:
             if future.exception() is not None:
                 for other in pending:

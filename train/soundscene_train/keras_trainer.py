@@ -9,12 +9,15 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from soundscene.errors import MissingExtraError
 from soundscene_train.batches import Batches, TrainingWindows
+from soundscene_train.errors import TrainingError
+from soundscene_train.machines import Machines, require_same_file
 from soundscene_train.network import build_network
 from soundscene_train.recipe import Recipe
 from soundscene_train.runtime import start_tensorflow
@@ -24,12 +27,21 @@ __all__ = ["KerasTrainer"]
 
 
 class KerasTrainer(Trainer):
-    """A `Trainer` that leaves every step to `keras.Model.fit`."""
+    """A `Trainer` that leaves every step to `keras.Model.fit`.
+
+    Raises
+    ------
+    MissingExtraError
+        Keras or its backend is not installed.
+    TrainingError
+        The devices cannot share a batch evenly.
+    """
 
     def __init__(self, network_name: str, recipe: Recipe, material: TrainingWindows) -> None:
         super().__init__(network_name, recipe, material)
         fit = recipe.fit
-        with _device_scope(fit.devices):
+        self._machines = Machines.from_environment()
+        with _device_scope(fit.devices, self.batches.size):
             import keras
 
             keras.utils.set_random_seed(self.batches.weight_seed)
@@ -44,8 +56,13 @@ class KerasTrainer(Trainer):
             optimizer.build(self.model.trainable_variables)
             self.model.compile(optimizer, loss="kl_divergence")
 
+    def resume(self, checkpoint: Path) -> None:
+        """Go on from a checkpoint, if there is one, on all machines or on none."""
+        require_same_file(checkpoint, self._machines)
+        super().resume(checkpoint)
+
     def _train(self, epoch: int) -> float:
-        history = self.model.fit(_dataset(self.batches, epoch), shuffle=False, verbose=0)
+        history = self.model.fit(_dataset(self.batches, epoch, self._machines), shuffle=False, verbose=0)
         return float(history.history["loss"][-1])
 
     def _settle(self) -> None:
@@ -76,8 +93,8 @@ def _start_keras() -> Any:
     return keras
 
 
-def _device_scope(choice: str) -> AbstractContextManager[Any]:
-    """Return the scope in which to build a model whose batches are to be shared among this machine's devices."""
+def _device_scope(choice: str, batch_size: int) -> AbstractContextManager[Any]:
+    """Return the scope in which to build a model whose batches are to be shared among all devices of all machines."""
     keras = _start_keras()
     if choice == "one":
         return nullcontext()
@@ -85,13 +102,18 @@ def _device_scope(choice: str) -> AbstractContextManager[Any]:
         import tensorflow as tf
 
         return tf.distribute.MirroredStrategy().scope()  # type: ignore[no-any-return]  # TensorFlow has no types
-    keras.distribution.set_distribution(keras.distribution.DataParallel())
+    device_count = keras.distribution.get_device_count()
+    if batch_size % device_count:
+        raise TrainingError(f"batches of {batch_size} cannot be shared by {device_count} devices; change batch_size")
+    keras.distribution.set_distribution(keras.distribution.DataParallel(auto_shard_dataset=False))
     return nullcontext()
 
 
-def _dataset(batches: Batches, epoch: int) -> Any:
-    """Return an epoch's batches as Keras asks for them: by number, in order, the first one more than once."""
+def _dataset(batches: Batches, epoch: int, machines: Machines) -> Any:
+    """Return this machine's share of an epoch as Keras asks for it: by number, in order, the first one repeatedly."""
     import keras
+
+    own = machines.share_of(batches.size)
 
     class Epoch(keras.utils.PyDataset):  # type: ignore[misc]  # Keras has no types
         def __len__(self) -> int:
@@ -101,7 +123,7 @@ def _dataset(batches: Batches, epoch: int) -> Any:
             if index == 0:
                 self._rest = batches.epoch(epoch)
             patches, targets, _ = next(self._rest)
-            return patches, targets
+            return patches[own], targets[own]
 
     return Epoch()
 

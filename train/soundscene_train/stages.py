@@ -32,6 +32,7 @@ from soundscene_train.evaluation import Result
 from soundscene_train.export import ExportNames, export_bundle
 from soundscene_train.features import Features
 from soundscene_train.fitting import fit_networks
+from soundscene_train.machines import Machines, join
 from soundscene_train.plan import Plan
 from soundscene_train.report import headline, write_report
 from soundscene_train.scoring import score_windows
@@ -140,9 +141,25 @@ def without_unreadable(plan: Plan, reporter: Reporter, jobs: int = 1) -> Plan:
 def fit_run(
     plan: Plan, folder: Path, reporter: Reporter, networks: Sequence[str] = NETWORK_NAMES, jobs: int = 1
 ) -> None:
-    """Train the networks of a run, going on where it stopped."""
+    """Train the networks of a run, going on where it stopped.
+
+    Of several machines, the others wait for the first, so that what is missing is made once.
+
+    Raises
+    ------
+    TrainingError
+        The folder belongs to another run, or is not the one that the first machine sees; or training cannot go on.
+    """
+    machines = Machines.from_environment()
+    if machines.count > 1 and plan.recipe.fit.devices == "one":
+        raise TrainingError("several machines train together with --engine keras --devices all only")
+    if not machines.is_first:
+        join(machines)
+        Plan.load(folder)  # the first has written it, or this is another folder
     plan.save(folder)
     prepare_run(plan, reporter, jobs=jobs)
+    if machines.is_first:
+        join(machines)
     total = plan.recipe.fit.epochs
     fit_networks(plan, folder, networks, jobs, lambda network, done, loss: reporter.epoch(network, done, total, loss))
 

@@ -41,6 +41,7 @@ class Trainer(ABC):
 
     def __init__(self, network_name: str, recipe: Recipe, material: TrainingWindows) -> None:
         self.recipe = recipe
+        self.material = material
         self.batches = Batches(network_name, recipe, material)
         self.epochs_done = 0
         self.history: list[float] = []
@@ -96,6 +97,17 @@ class Trainer(ABC):
         with temporary.open("wb") as stream:
             np.savez(stream, epochs=self.epochs_done, averaged=self._averaged_epochs, history=self.history, **arrays)
         temporary.replace(path)
+
+    def resume(self, checkpoint: Path) -> None:
+        """Go on from a checkpoint, if there is one.
+
+        Raises
+        ------
+        TrainingError
+            The file is damaged or belongs to another network.
+        """
+        if checkpoint.is_file():
+            self.restore(checkpoint)
 
     def restore(self, path: Path) -> None:
         """Read all state back.
