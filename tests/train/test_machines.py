@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -13,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from scripts.processes import free_port
 from soundscene_train.__main__ import main
 from soundscene_train.errors import TrainingError
 from soundscene_train.machines import Machines, join, require_alone, require_same_file
@@ -30,12 +30,6 @@ def environment_of(index: int, count: int, port: int) -> dict[str, str]:
         "KERAS_DISTRIBUTION_NUM_PROCESSES": str(count),
         "KERAS_DISTRIBUTION_PROCESS_ID": str(index),
     }
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
 
 
 def on_two_machines(words: Sequence[str], homes: Sequence[Path]) -> list[tuple[int, str, str]]:
@@ -80,6 +74,7 @@ def test_there_is_one_machine_unless_keras_is_told_otherwise() -> None:
     ("name", "value", "message"),
     [
         ("KERAS_DISTRIBUTION_PROCESS_ID", "3", "must be 0 to 2, below KERAS_DISTRIBUTION_NUM_PROCESSES, got 3"),
+        ("KERAS_DISTRIBUTION_NUM_PROCESSES", "0", "KERAS_DISTRIBUTION_NUM_PROCESSES must be at least 1, got 0"),
         ("KERAS_DISTRIBUTION_PROCESS_ID", "first", "must be whole numbers"),
         ("KERAS_DISTRIBUTION_PROCESS_ID", "", "so KERAS_DISTRIBUTION_PROCESS_ID is needed too"),
         ("KERAS_DISTRIBUTION_JOB_ADDRESSES", "", "so KERAS_DISTRIBUTION_JOB_ADDRESSES is needed too"),
@@ -125,7 +120,7 @@ def test_what_cannot_be_shared_is_refused_before_anything_is_computed(
 
 def test_a_backend_that_cannot_connect_machines_is_refused() -> None:
     """TensorFlow, the backend of this process, ends in one line that names the one that can."""
-    start_tensorflow()
+    start_tensorflow().zeros(1)  # settles one thread, on which other tests of this process count
     with pytest.raises(TrainingError, match="2 machines can train together with KERAS_BACKEND=jax only"):
         join(Machines(0, 2))
 

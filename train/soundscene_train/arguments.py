@@ -148,7 +148,10 @@ def _add_plan_arguments(parser: argparse.ArgumentParser) -> None:
         help="fast: one core; keras: what KERAS_BACKEND and its devices offer (the recipe's)",
     )
     parser.add_argument(
-        "--devices", choices=DEVICES, help="all: Keras shares each batch among all devices (the recipe's)"
+        "--devices",
+        choices=DEVICES,
+        help="all: Keras shares each batch among all devices; those of several machines, where its variables "
+        "KERAS_DISTRIBUTION_* connect them (the recipe's)",
     )
     parser.add_argument(
         "--folds", type=_at_least(2), default=5, metavar="N", help="folder, csv without folds: make N (5)"

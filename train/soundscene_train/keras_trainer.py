@@ -6,7 +6,6 @@ variable `KERAS_BACKEND` names the backend.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -14,13 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from soundscene.errors import MissingExtraError
 from soundscene_train.batches import Batches, TrainingWindows
 from soundscene_train.errors import TrainingError
 from soundscene_train.machines import Machines, require_same_file
 from soundscene_train.network import build_network
 from soundscene_train.recipe import Recipe
-from soundscene_train.runtime import start_tensorflow
+from soundscene_train.runtime import start_keras
 from soundscene_train.trainer import SETTLING_PASSES, Array, Trainer
 
 __all__ = ["KerasTrainer"]
@@ -74,28 +72,9 @@ class KerasTrainer(Trainer):
         return [*self._seeds, *self.model.optimizer.variables]
 
 
-def _start_keras() -> Any:
-    """Import Keras, and TensorFlow as training wants it, with all cores, where that is the backend.
-
-    Raises
-    ------
-    MissingExtraError
-        Keras or the backend that `KERAS_BACKEND` names is not installed.
-    """
-    if os.environ.get("KERAS_BACKEND", "tensorflow") == "tensorflow":
-        start_tensorflow(thread_count=0)
-    try:
-        import keras
-    except ImportError as error:
-        raise MissingExtraError(
-            f"{error}; install Keras with `pip install 'soundscene[train]'`, other backends as their makers say"
-        ) from error
-    return keras
-
-
 def _device_scope(choice: str, batch_size: int) -> AbstractContextManager[Any]:
     """Return the scope in which to build a model whose batches are to be shared among all devices of all machines."""
-    keras = _start_keras()
+    keras = start_keras()
     if choice == "one":
         return nullcontext()
     if keras.backend.backend() == "tensorflow":

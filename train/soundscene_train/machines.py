@@ -16,6 +16,7 @@ from typing import Final
 import numpy as np
 
 from soundscene_train.errors import TrainingError
+from soundscene_train.runtime import start_keras
 
 __all__ = ["Machines", "join", "require_alone", "require_same_file"]
 
@@ -36,13 +37,15 @@ class Machines:
     Raises
     ------
     TrainingError
-        The index is outside.
+        There is none, or the index is outside.
     """
 
     index: int = 0
     count: int = 1
 
     def __post_init__(self) -> None:
+        if self.count < 1:
+            raise TrainingError(f"{_COUNT} must be at least 1, got {self.count}")
         if not 0 <= self.index < self.count:
             raise TrainingError(f"{_INDEX} must be 0 to {self.count - 1}, below {_COUNT}, got {self.index}")
 
@@ -81,13 +84,14 @@ def join(machines: Machines) -> None:
 
     Raises
     ------
+    MissingExtraError
+        Keras or its backend is not installed.
     TrainingError
         The backend cannot, or not all came within the backend's time limit, five minutes for JAX.
     """
     if machines.count == 1:
         return
-    import keras
-
+    keras = start_keras()
     if keras.backend.backend() != "jax":
         raise TrainingError(f"{machines.count} machines can train together with KERAS_BACKEND=jax only")
     try:
@@ -120,8 +124,7 @@ def require_same_file(path: Path, machines: Machines) -> None:
     """
     if machines.count == 1:
         return
-    import keras
-
+    keras = start_keras()
     digest = zlib.crc32(path.read_bytes()) if path.is_file() else 0
     halves = np.array([digest >> 16, digest & 0xFFFF], np.float32)
     try:

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from soundscene.errors import MissingExtraError
 
-__all__ = ["start_tensorflow"]
+__all__ = ["start_keras", "start_tensorflow"]
 
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -2, -4, -8
 """Parameters of mallopt(3), from glibc's malloc.h."""
@@ -60,6 +60,25 @@ def start_tensorflow(thread_count: int = 1) -> Any:
         pass
     tf.get_logger().setLevel("ERROR")
     return tf
+
+
+def start_keras() -> Any:
+    """Import Keras, and TensorFlow as training wants it, with all cores, where that is the backend.
+
+    Raises
+    ------
+    MissingExtraError
+        Keras or the backend that `KERAS_BACKEND` names is not installed.
+    """
+    if os.environ.get("KERAS_BACKEND", "tensorflow") == "tensorflow":
+        start_tensorflow(thread_count=0)
+    try:
+        import keras
+    except ImportError as error:
+        raise MissingExtraError(
+            f"{error}; install Keras with `pip install 'soundscene[train]'`, other backends as their makers say"
+        ) from error
+    return keras
 
 
 def _keep_memory() -> None:
