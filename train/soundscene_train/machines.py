@@ -82,12 +82,14 @@ class Machines:
 def join(machines: Machines) -> None:
     """Wait until all machines are connected; for a single one do nothing.
 
+    JAX waits five minutes for one that does not come, and then ends the process itself with `DEADLINE_EXCEEDED`.
+
     Raises
     ------
     MissingExtraError
         Keras or its backend is not installed.
     TrainingError
-        The backend cannot, or not all came within the backend's time limit, five minutes for JAX.
+        The backend cannot, or refuses the addresses.
     """
     if machines.count == 1:
         return
