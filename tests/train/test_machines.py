@@ -14,8 +14,11 @@ from hypothesis import strategies as st
 
 from scripts.processes import free_port
 from soundscene_train.__main__ import main
+from soundscene_train.arguments import make_parser, plan_from
 from soundscene_train.errors import TrainingError
+from soundscene_train.fitting import fit_network
 from soundscene_train.machines import Machines, join, require_alone, require_same_file
+from soundscene_train.plan import Plan
 from soundscene_train.runtime import start_tensorflow
 
 ROOT = Path(__file__).parents[2]
@@ -144,20 +147,28 @@ def test_two_machines_train_as_one_does() -> None:
         assert found["weights"] == pytest.approx(expected["weights"], rel=1e-4)
 
 
-def test_machines_share_one_folder_or_end(tmp_path: Path) -> None:
-    """The first writes each epoch once; a machine that sees another folder ends all of them with one line."""
-    words = ["soundscene_train", "fit", *QUICK, "--data-dir", f"{tmp_path}/data", "--cache-dir", f"{tmp_path}/cache"]
+def test_only_the_first_machine_writes(esc_plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another machine trains the same epochs and leaves no file behind."""
+    for name, value in environment_of(1, 2, 9).items():
+        monkeypatch.setenv(name, value)
+    told: list[int] = []
+    fit_network(esc_plan, tmp_path / "run", "mel", lambda network, done, loss: told.append(done))
+    assert told == [1, 2]
+    assert list((tmp_path / "run" / "mel").iterdir()) == []
+
+
+def test_machines_that_see_different_folders_end(esc_folder: Path, tmp_path: Path) -> None:
+    """A checkpoint that one of them lacks ends both with one line, and is kept."""
+    data = ["--dataset", "esc10", "--data-dir", str(esc_folder), "--cache-dir", str(tmp_path / "cache")]
+    words = ["fit", *data, *QUICK, "--run", "run"]
+    plan, _ = plan_from(make_parser().parse_args(words), "")
     homes = [tmp_path / "one", tmp_path / "other"]
     for home in homes:
-        home.mkdir()
-    for status, _, errors in on_two_machines([*words, "--run", "run"], [homes[0], homes[0]]):
-        assert status == 0, errors[-2000:]
-    run = homes[0] / "run"
-    assert [json.loads(line)["epoch"] for line in (run / "mel" / "history.jsonl").read_text().splitlines()] == [1]
-    before = (run / "mel" / "checkpoint.npz").read_bytes()
-    (homes[1] / "run").mkdir()
-    (homes[1] / "run" / "plan.json").write_bytes((run / "plan.json").read_bytes())
-    for status, _, errors in on_two_machines([*words, "--run", "run"], homes):
-        assert status == 2
+        plan.save(home / "run")
+    checkpoint = homes[0] / "run" / "mel" / "checkpoint.npz"
+    checkpoint.parent.mkdir()
+    checkpoint.write_bytes(b"five epochs")
+    for status, _, errors in on_two_machines(["soundscene_train", *words], homes):
+        assert status == 2, errors[-2000:]
         assert "checkpoint.npz is not the same on all 2 machines" in errors.splitlines()[-1]
-    assert (run / "mel" / "checkpoint.npz").read_bytes() == before
+    assert checkpoint.read_bytes() == b"five epochs"
