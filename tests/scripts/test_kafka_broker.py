@@ -62,11 +62,14 @@ def test_nothing_is_left_when_the_command_ends(number: signal.Signals, kafka_boo
     """However `python -m scripts.kafka_broker run` ends, the broker it started ends too."""
     command = [sys.executable, "-m", "scripts.kafka_broker", "run"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT, env=os.environ, text=True) as keeper:
-        assert keeper.stdout is not None
-        port = int(keeper.stdout.readline().rpartition(":")[2])
-        assert answers(port)
-        keeper.send_signal(number)
-        keeper.wait(20)
+        try:
+            assert keeper.stdout is not None
+            port = int(keeper.stdout.readline().rpartition(":")[2])
+            assert answers(port)
+            keeper.send_signal(number)
+            keeper.wait(20)
+        finally:
+            keeper.kill()
     deadline = time.monotonic() + 10
     while answers(port) and time.monotonic() < deadline:
         time.sleep(0.05)
