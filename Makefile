@@ -30,7 +30,7 @@ $(READY): pyproject.toml
 	@touch $(READY)
 
 test: lint  ## check style, types and layers, then run every test but the slow ones
-	$(BIN)/pytest -m "not slow" -n 2 --dist loadfile $(PYTEST_ARGS)
+	$(BIN)/pytest -m "not slow" -n 2 --dist loadfile --durations 10 $(PYTEST_ARGS)
 
 lint: $(READY)  ## ruff, mypy --strict and the import contracts
 	$(BIN)/ruff check .

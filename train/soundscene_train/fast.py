@@ -79,7 +79,7 @@ class FastNetwork:
         offsets : tf.Tensor [shape=(blocks,), int32] or None
             With offsets the pass trains: batch statistics and dropout. Without, it infers.
         weight_bits : int in 2..8 or None
-            Take the convolutions' weights as they would be stored; gradients pass as if they were not rounded.
+            Take all kernels as they would be stored; gradients pass as if they were not rounded.
 
         Returns
         -------
@@ -102,7 +102,18 @@ class FastNetwork:
                 x = _pool_all(x, self.settings.head)
             if offsets is not None and self.settings.dropout > 0.0:
                 x = x * _stretch(self._dropout_table, offsets[number], x)
-        return tf.matmul(x, self._dense.kernel) + self._dense.bias, statistics
+        return tf.matmul(x, self._dense_kernel(weight_bits)) + self._dense.bias, statistics
+
+    def _dense_kernel(self, weight_bits: int | None) -> Any:
+        """The last batch norm's scales are stored in the dense kernel, so it is rounded with them."""
+        if weight_bits is None:
+            return self._dense.kernel
+        import tensorflow as tf
+
+        norm, kernel = self._blocks[-1].norm_out, tf.convert_to_tensor(self._dense.kernel)
+        scale = norm.gamma * tf.math.rsqrt(norm.moving_variance + BATCH_NORM_EPSILON)
+        scale = tf.where(scale == 0.0, 1.0, scale)[:, None]
+        return kernel + tf.stop_gradient(_rounded(scale * kernel, weight_bits) / scale - kernel)
 
     @staticmethod
     def update(statistics: list[tuple[Any, Any]], momentum: Any = _MOMENTUM) -> None:
@@ -169,7 +180,7 @@ def _rounded(kernel: Any, weight_bits: int | None) -> Any:
     import tensorflow as tf
 
     kernel = tf.convert_to_tensor(kernel)
-    largest = tf.reduce_max(tf.abs(kernel), axis=(0, 1, 2))
+    largest = tf.reduce_max(tf.abs(kernel), axis=tuple(range(kernel.shape.rank - 1)))
     scale = tf.where(largest > 0.0, largest / (2.0 ** (weight_bits - 1) - 1.0), 1.0)
     pattern = tf.bitcast(scale, tf.int32)  # of its 24 significant bits, 16 stay
     scale = tf.bitcast(tf.bitwise.bitwise_and(pattern + 0x80, ~0xFF), tf.float32)

@@ -56,7 +56,7 @@ class FitSettings:
         Average the weights of this last share of the epochs and measure the batch norms' statistics anew; 0 keeps the
         last weights as they are.
     quantise_last_share : float in [0, 1)
-        In this last share of the epochs, training sees the convolutions' weights in the bits they will be stored in
+        In this last share of the epochs, training sees all kernels' weights in the bits they will be stored in
         (quantisation-aware training); engine `fast` only.
     teacher_share : float in [0, 1]
         Share of each target that the scores of a teacher make, a run that is trained already; the label makes the rest.
