@@ -50,7 +50,7 @@ class Setting:
 
 
 POINTS: Final = (
-    *(Setting(bits) for bits in (32, 8, 6, 5, 4, 3)),
+    *(Setting(bits) for bits in (32, 8, 6, 5, 4, 3, 2)),
     *(Setting(8, share) for share in (0.25, 0.5, 0.75)),
 )
 
