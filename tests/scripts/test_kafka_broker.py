@@ -58,10 +58,11 @@ def test_records_survive_a_killed_broker(own_kafka_broker: KafkaBroker) -> None:
 
 @pytest.mark.integration
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
-def test_nothing_is_left_when_the_command_ends(number: signal.Signals, kafka_bootstrap: str) -> None:
+def test_nothing_is_left_when_the_command_ends(number: signal.Signals, kafka_bootstrap: str, tmp_path: Path) -> None:
     """However `python -m scripts.kafka_broker run` ends, the broker it started ends too."""
     command = [sys.executable, "-m", "scripts.kafka_broker", "run"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT, env=os.environ, text=True) as keeper:
+    environment = os.environ | {"TMPDIR": str(tmp_path)}  # a killed one cannot remove its data
+    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT, env=environment, text=True) as keeper:
         try:
             assert keeper.stdout is not None
             port = int(keeper.stdout.readline().rpartition(":")[2])
