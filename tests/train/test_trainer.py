@@ -149,7 +149,7 @@ def test_training_with_few_bits_loses_less_to_them(tiny_recipe: Recipe) -> None:
     losses = {}
     for share in (0.0, 0.5):
         recipe = make_recipe(tiny_recipe, epochs=30, learning_rate=1e-2, schedule="cosine")
-        recipe = dataclasses.replace(recipe, seed=2, storage=StorageSettings(2))
+        recipe = dataclasses.replace(recipe, seed=2, storage=StorageSettings(2))  # this seed has learnt it by then
         material = make_three_kinds(48)
         trainer = FastTrainer("mel", recipe.with_fit(quantise_last_share=share), material)
         for _ in range(30):
