@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from soundscene_train.augmentation import Array
 from soundscene_train.network import NetworkSettings
 from soundscene_train.plan import Plan
 from soundscene_train.recipe import AugmentationSettings, FitSettings, Recipe
+from soundscene_train.stages import Reporter, fit_run
 
 TINY_FRONT_END = FrontEndSettings(
     sample_rate_hz=16_000,
@@ -56,8 +58,22 @@ def esc_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def esc_plan(esc_folder: Path, tiny_recipe: Recipe, tmp_path: Path) -> Plan:
-    return Plan(tiny_recipe, "esc10", esc_folder, tmp_path / "cache")
+def esc_plan(esc_folder: Path) -> Plan:
+    """Train on folds 1 and 2, test on fold 3; spectrograms are computed once for all tests of a process."""
+    return Plan(make_tiny_recipe(), "esc10", esc_folder, esc_folder / "cache")
+
+
+@pytest.fixture(scope="session")
+def _trained(esc_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("trained") / "run"
+    fit_run(Plan(make_tiny_recipe(), "esc10", esc_folder, esc_folder / "cache"), folder, Reporter())
+    return folder
+
+
+@pytest.fixture
+def esc_run(_trained: Path, tmp_path: Path) -> Path:
+    """A test's own copy of what `fit` leaves of `esc_plan`, trained once for all tests of a process."""
+    return Path(shutil.copytree(_trained, tmp_path / "esc-run"))
 
 
 def write_esc(folder: Path, clips_per_fold: int = 4, seconds: float = 1.1) -> None:

@@ -12,6 +12,13 @@ from soundscene_train.network import NetworkSettings, build_network
 from soundscene_train.runtime import start_tensorflow
 from tests.train.conftest import TINY_FRONT_END
 
+ON_JAX = {
+    "KERAS_BACKEND": "jax",
+    "JAX_PLATFORMS": "cpu",
+    "XLA_FLAGS": "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true",
+}
+"""Environment of a process that trains with JAX; compiling tiny networks well takes longer than running them badly."""
+
 
 def lively_model(settings: NetworkSettings, labels: int = 5, bands: int = 32, frames: int = 24) -> Any:
     """Build a model whose norms, biases and statistics are as uneven as training makes them."""

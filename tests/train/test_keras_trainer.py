@@ -5,7 +5,9 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -18,7 +20,7 @@ from soundscene_train.keras_trainer import KerasTrainer
 from soundscene_train.plan import Plan
 from soundscene_train.recipe import AugmentationSettings, Recipe
 from soundscene_train.runtime import start_tensorflow
-from tests.train.helpers import make_three_kinds
+from tests.train.helpers import ON_JAX, make_three_kinds
 
 NO_AUGMENTATION = AugmentationSettings(mixup_alpha=0.0, frequency_mask_bands=0, time_mask_frames=0)
 ROOT = Path(__file__).parents[2]
@@ -30,16 +32,21 @@ def _one_thread() -> None:
     start_tensorflow().zeros(1)
 
 
-def keras_recipe(recipe: Recipe, dropout: float = 0.1, **fit: Any) -> Recipe:
-    return dataclasses.replace(
-        recipe.with_fit(engine="keras", **fit), network=dataclasses.replace(recipe.network, dropout=dropout)
-    )
+def keras_recipe(recipe: Recipe, dropout: float = 0.1, *, decomposed: bool = False, **fit: Any) -> Recipe:
+    network = dataclasses.replace(recipe.network, dropout=dropout, decomposed=decomposed)
+    return dataclasses.replace(recipe.with_fit(engine="keras", **fit), network=network)
 
 
-def train_apart(devices: str, virtual_cpus: int = 1, **environment: str) -> tuple[list[float], float]:
-    """Train in a process with its own backend and devices; return losses and the sum of the weights' sizes."""
+def on_jax_devices(count: int) -> dict[str, str]:
+    return ON_JAX | {"XLA_FLAGS": f"{ON_JAX['XLA_FLAGS']} --xla_force_host_platform_device_count={count}"}
+
+
+def train_apart(
+    *choices: str, virtual_cpus: int = 1, environment: Mapping[str, str] = MappingProxyType({})
+) -> list[tuple[list[float], float]]:
+    """Train in a process with its own backend and devices; return losses and the sum of the weights' sizes for each."""
     done = subprocess.run(
-        [sys.executable, "-m", "tests.train.shared_training", devices, str(virtual_cpus)],
+        [sys.executable, "-m", "tests.train.shared_training", str(virtual_cpus), *choices],
         cwd=ROOT,
         env=os.environ | environment,
         capture_output=True,
@@ -48,14 +55,16 @@ def train_apart(devices: str, virtual_cpus: int = 1, **environment: str) -> tupl
         check=False,
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    found = json.loads(done.stdout.splitlines()[-1])
-    return found["losses"], found["weights"]
+    found = [json.loads(line) for line in done.stdout.splitlines()[-len(choices) :]]
+    return [(one["losses"], one["weights"]) for one in found]
 
 
 @pytest.mark.parametrize("decoupled", [False, True])
 def test_it_trains_as_the_fast_engine_does(tiny_recipe: Recipe, decoupled: bool) -> None:
     """Without chance in batches and dropout, losses and final weights are the same but for rounding."""
-    recipe = keras_recipe(tiny_recipe, 0.0, epochs=3, schedule="cosine", warm_up_share=0.2, weight_decay=0.1)
+    recipe = keras_recipe(
+        tiny_recipe, 0.0, decomposed=True, epochs=3, schedule="cosine", warm_up_share=0.2, weight_decay=0.1
+    )
     recipe = dataclasses.replace(recipe.with_fit(decoupled_decay=decoupled), augmentation=NO_AUGMENTATION)
     by_keras, fast = (kind("mel", recipe, make_three_kinds()) for kind in (KerasTrainer, FastTrainer))
     for _ in range(3):
@@ -64,10 +73,12 @@ def test_it_trains_as_the_fast_engine_does(tiny_recipe: Recipe, decoupled: bool)
         np.testing.assert_allclose(np.asarray(one), np.asarray(other), atol=1e-2, err_msg=other.path)
 
 
-@pytest.mark.parametrize("average", [0.0, 0.6])
-def test_an_interrupted_run_goes_on_to_the_same_weights(tiny_recipe: Recipe, tmp_path: Path, average: float) -> None:
-    """Dropout's and Adam's state are kept too: four epochs at a stretch equal two and two but for rounding."""
-    recipe = keras_recipe(tiny_recipe, epochs=4, schedule="cosine", average_last_share=average)
+def test_an_interrupted_run_goes_on_to_the_same_weights(tiny_recipe: Recipe, tmp_path: Path) -> None:
+    """Dropout's, Adam's and the mean's state are kept too: four epochs at a stretch equal two and two but for rounding.
+
+    The mean is that of epochs 2 to 4, so it is interrupted too.
+    """
+    recipe = keras_recipe(tiny_recipe, epochs=4, schedule="cosine", average_last_share=0.6)
     straight, first, second = (KerasTrainer("cqt", recipe, make_three_kinds()) for _ in range(3))
     for _ in range(4):
         straight.train_epoch()
@@ -100,9 +111,8 @@ def test_settling_keeps_the_averaged_weights(tiny_recipe: Recipe) -> None:
 
 def test_devices_share_each_batch() -> None:
     """Two devices see half a batch each, so that only batch norm, which is each device's own, tells them from one."""
-    alone, weights = train_apart("one")
-    mirrored, mirrored_weights = train_apart("all")
-    shared, shared_weights = train_apart("all", virtual_cpus=2)
+    (alone, weights), (mirrored, mirrored_weights) = train_apart("one", "all")
+    ((shared, shared_weights),) = train_apart("all", virtual_cpus=2)
     assert mirrored == pytest.approx(alone, abs=1e-4)
     assert mirrored_weights == pytest.approx(weights, rel=1e-4)
     assert shared == pytest.approx(alone, abs=0.1)
@@ -112,10 +122,7 @@ def test_devices_share_each_batch() -> None:
 
 def test_another_backend_trains_on_one_device_and_on_two() -> None:
     """On JAX the loss falls, and two devices with a common batch norm agree with one."""
-    alone, weights = train_apart("one", KERAS_BACKEND="jax")
-    shared, shared_weights = train_apart(
-        "all", KERAS_BACKEND="jax", XLA_FLAGS="--xla_force_host_platform_device_count=2"
-    )
+    (alone, weights), (shared, shared_weights) = train_apart("one", "all", environment=on_jax_devices(2))
     assert alone[1] < alone[0]
     assert shared == pytest.approx(alone, abs=1e-3)
     assert shared_weights == pytest.approx(weights, rel=1e-3)
@@ -124,7 +131,7 @@ def test_another_backend_trains_on_one_device_and_on_two() -> None:
 def test_devices_that_cannot_share_a_batch_are_counted() -> None:
     """Three devices and batches of eight: one line says so, before anything is trained."""
     with pytest.raises(AssertionError, match="batches of 8 cannot be shared by 3 devices; change batch_size"):
-        train_apart("all", KERAS_BACKEND="jax", XLA_FLAGS="--xla_force_host_platform_device_count=3")
+        train_apart("all", environment=on_jax_devices(3))
 
 
 def test_a_missing_backend_is_named(tmp_path: Path) -> None:

@@ -20,15 +20,14 @@ from soundscene_train.fitting import fit_network
 from soundscene_train.machines import Machines, join, require_alone, require_same_file
 from soundscene_train.plan import Plan
 from soundscene_train.runtime import start_tensorflow
+from tests.train.helpers import ON_JAX
 
 ROOT = Path(__file__).parents[2]
 QUICK = ["--quick", "--networks", "mel", "--engine", "keras", "--devices", "all", "--epochs", "1"]
 
 
 def environment_of(index: int, count: int, port: int) -> dict[str, str]:
-    return {
-        "KERAS_BACKEND": "jax",
-        "JAX_PLATFORMS": "cpu",
+    return ON_JAX | {
         "KERAS_DISTRIBUTION_JOB_ADDRESSES": f"127.0.0.1:{port}",
         "KERAS_DISTRIBUTION_NUM_PROCESSES": str(count),
         "KERAS_DISTRIBUTION_PROCESS_ID": str(index),
@@ -131,16 +130,16 @@ def test_a_backend_that_cannot_connect_machines_is_refused() -> None:
 def test_two_machines_train_as_one_does() -> None:
     """Each takes its half of every batch, and both end at the losses and weights of a single device."""
     alone = subprocess.run(
-        [sys.executable, "-m", "tests.train.shared_training", "all", "1"],
+        [sys.executable, "-m", "tests.train.shared_training", "1", "all"],
         cwd=ROOT,
-        env=os.environ | {"KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"},
+        env=os.environ | ON_JAX,
         capture_output=True,
         text=True,
         timeout=200,
         check=True,
     )
     expected = json.loads(alone.stdout.splitlines()[-1])
-    for status, output, errors in on_two_machines(["tests.train.shared_training", "all", "1"], [ROOT, ROOT]):
+    for status, output, errors in on_two_machines(["tests.train.shared_training", "1", "all"], [ROOT, ROOT]):
         assert status == 0, errors[-2000:]
         found = json.loads(output.splitlines()[-1])
         assert found["losses"] == pytest.approx(expected["losses"], abs=1e-5)

@@ -21,7 +21,7 @@ from soundscene_train.plan import Plan, read_standardisation
 from soundscene_train.runtime import start_tensorflow
 from soundscene_train.storage import store_in_model
 
-__all__ = ["load_trained", "load_weights", "score_model", "score_windows"]
+__all__ = ["load_trained", "load_weights", "score_model", "score_windows", "scoring_function"]
 
 Array = NDArray[np.float32]
 
@@ -87,31 +87,36 @@ def score_windows(
     rows = []
     for name in networks:
         model = load_trained(plan, folder, name, label_count)
-        network = FastNetwork(model, plan.recipe.network, batch_size=1)
+        forward = scoring_function(FastNetwork(model, plan.recipe.network, batch_size=1))
         to_patches = partial(
             patch, settings=plan.recipe.front_end, network=name, standardisation=read_standardisation(folder, name)
         )
-        rows.append(score_model(network, features.spectra[name], windows, to_patches))
+        rows.append(score_model(forward, features.spectra[name], windows, to_patches))
     return np.stack(rows)
 
 
+def scoring_function(network: FastNetwork) -> Callable[[Array], Any]:
+    """Compile a network, once for all values its variables will have: patches in, softmax scores out."""
+    tf = start_tensorflow()
+    compiled = tf.function(lambda patches: tf.nn.softmax(network.forward(patches)[0]), autograph=False)
+    return lambda patches: compiled(tf.constant(patches))
+
+
 def score_model(
-    network: FastNetwork,
+    forward: Callable[[Array], Any],
     spectra: StoredSpectra,
     windows: NDArray[np.int64],
     to_patches: Callable[[Array], Array],
 ) -> NDArray[np.float64]:
-    """Score windows, whose spectrograms `to_patches` makes patches of, with one network.
+    """Score windows, whose spectrograms `to_patches` makes patches of, with one network's `scoring_function`.
 
     Returns
     -------
     np.ndarray [shape=(windows, labels), float64]
         Softmax scores.
     """
-    tf = start_tensorflow()
-    forward = tf.function(lambda patches: tf.nn.softmax(network.forward(patches)[0]), autograph=False)
     parts = []
     for first in range(0, len(windows), _BATCH):
         part = windows[first : first + _BATCH]
-        parts.append(np.asarray(forward(tf.constant(to_patches(spectra[part])))))
+        parts.append(np.asarray(forward(to_patches(spectra[part]))))
     return np.concatenate(parts).astype(np.float64)

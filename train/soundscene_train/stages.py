@@ -35,6 +35,7 @@ from soundscene_train.fitting import fit_networks
 from soundscene_train.machines import Machines, join
 from soundscene_train.plan import Plan
 from soundscene_train.report import headline, write_report
+from soundscene_train.runtime import start_keras
 from soundscene_train.scoring import score_windows
 
 __all__ = [
@@ -149,10 +150,14 @@ def fit_run(
     ------
     TrainingError
         The folder belongs to another run, or is not the one that the first machine sees; or training cannot go on.
+    MissingExtraError
+        Keras or its backend is not installed.
     """
     machines = Machines.from_environment()
     if machines.count > 1 and plan.recipe.fit.devices == "one":
         raise TrainingError("several machines train together with --engine keras --devices all only")
+    if plan.recipe.fit.engine == "keras":
+        start_keras()  # a backend that is missing should not be found out after hours of spectrograms
     if not machines.is_first:
         join(machines)
         Plan.load(folder)  # the first has written it, or this is another folder

@@ -20,14 +20,17 @@ from soundscene_train.stages import Reporter, evaluate_run, export_run, fit_run
 
 
 def test_a_run_and_its_bundle_say_the_same(
-    esc_plan: Plan, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    esc_plan: Plan,
+    esc_run: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A temperature comes from held-out training data alone; report, manifest and `info` agree; so does the bundle."""
-    check, final = tmp_path / "check", tmp_path / "final"
+    check, final = tmp_path / "check", esc_run
     small = replace(esc_plan, train_parts=("1",), test_parts=("2",))
     fit_run(small, check, Reporter())
     evaluate_run(small, check, Reporter())
-    fit_run(esc_plan, final, Reporter())
     settings = AssessmentSettings(responses=_responses(tmp_path), calibrate_from=check)
     found = evaluate_run(esc_plan, final, Reporter(), (), settings).summary
     assert found["calibration"]["fitted_on"] == {"parts": ["2"], "clips": 12}

@@ -11,7 +11,7 @@ from soundscene_train.assessment.clip_scores import ClipScores
 from soundscene_train.assessment.comparison import compare, format_comparison, never_right
 from soundscene_train.errors import TrainingError
 from soundscene_train.plan import Plan
-from soundscene_train.stages import Reporter, evaluate_run, fit_run
+from soundscene_train.stages import Reporter, evaluate_run
 
 NAMES = tuple(f"{index:02d}.wav" for index in range(12))
 
@@ -57,10 +57,9 @@ def test_other_clips_are_refused() -> None:
         compare(scores, other)
 
 
-def test_the_command_compares_runs(esc_plan: Plan, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_compares_runs(esc_plan: Plan, esc_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A run against itself changes nothing; a run without a test says what to do."""
-    run = tmp_path / "run"
-    fit_run(esc_plan, run, Reporter())
+    run = esc_run
     assert main(["compare", "--run", str(run), "--against", str(run)]) == 2
     assert "run `soundscene-train evaluate` on it first" in capsys.readouterr().err
     evaluate_run(esc_plan, run, Reporter())

@@ -15,15 +15,14 @@ from soundscene_train.errors import TrainingError
 from soundscene_train.export import ExportNames
 from soundscene_train.plan import Plan
 from soundscene_train.recipe import StorageSettings
-from soundscene_train.stages import Reporter, evaluate_run, export_run, fit_run
+from soundscene_train.stages import Reporter, evaluate_run, export_run
 from tests.train.conftest import TINY_NETWORK
 from tests.train.helpers import lively_model
 
 
-def test_points_are_what_the_recipe_would_store(esc_plan: Plan, tmp_path: Path) -> None:
+def test_points_are_what_the_recipe_would_store(esc_plan: Plan, esc_run: Path, tmp_path: Path) -> None:
     """A run in 4 bits has the count, the log loss and the bytes of the curve's point; so has its bundle."""
-    run = tmp_path / "run"
-    fit_run(esc_plan, run, Reporter())
+    run = esc_run
     plain = evaluate_run(esc_plan, run, Reporter()).results["product"]
     whole, few = trade_off(run, Reporter(), (Setting(32), Setting(4)))
     assert (whole.correct_count, whole.clip_count) == (plain.correct_count, 12)

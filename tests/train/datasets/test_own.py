@@ -187,7 +187,7 @@ def test_cross_validation_tests_every_clip_once(
     """Each fold by networks that have not met its groups; together they are all clips; again, nothing is left to do."""
     monkeypatch.chdir(tmp_path)
     Path("tiny.toml").write_text(RECIPE)
-    words = ["cross-validate", "--dataset", "folder", "--data-dir", str(folder), "--folds", "3"]
+    words = ["cross-validate", "--dataset", "folder", "--data-dir", str(folder), "--folds", "2"]
     words += ["--recipe", "tiny.toml", "--epochs", "40"]
     assert main(words) == 0
     first = capsys.readouterr()

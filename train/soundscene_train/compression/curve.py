@@ -26,7 +26,7 @@ from soundscene_train.features import Features
 from soundscene_train.merging import merge
 from soundscene_train.network import NetworkSettings, convolution_names, table_of_rows
 from soundscene_train.plan import Plan, read_standardisation
-from soundscene_train.scoring import load_weights, score_model
+from soundscene_train.scoring import load_weights, score_model, scoring_function
 from soundscene_train.stages import Reporter, prepare_run, scores_of_test
 from soundscene_train.storage import pack, store_in_model, unpack
 
@@ -162,7 +162,7 @@ class _Stored:
         )
         self._model = load_weights(plan, run, name, label_count)
         self._trained = [np.asarray(variable).copy() for variable in self._model.weights]
-        self._network = FastNetwork(self._model, plan.recipe.network, batch_size=1)
+        self._forward = scoring_function(FastNetwork(self._model, plan.recipe.network, batch_size=1))
 
     def store(self, setting: Setting) -> tuple[int, int]:
         """Give the network the values it would be stored with; return its bytes, and those that are not 0."""
@@ -176,7 +176,7 @@ class _Stored:
 
     def score(self, features: Features, windows: NDArray[np.int64]) -> NDArray[np.float64]:
         """Scores of some windows: (windows, labels)."""
-        return score_model(self._network, features.spectra[self._name], windows, self._to_patches)
+        return score_model(self._forward, features.spectra[self._name], windows, self._to_patches)
 
 
 def _judge(setting: Setting, sizes: Sequence[tuple[int, int]], scores: ClipScores, rule: str) -> Point:
