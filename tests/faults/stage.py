@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
+import os
 import subprocess
 import sys
 import time
@@ -207,7 +208,8 @@ class Stage:
         assert outcome.expected > 0
         assert (outcome.missing, outcome.differing, outcome.unexpected) == (0, 0, 0), f"{outcome}\n{self.complaints()}"
         assert untold.keys() == set(excused), outcome
-        if longest is not None and self._limit_seconds is not None:
+        has_machine_to_itself = "PYTEST_XDIST_WORKER" not in os.environ  # as in `make faults`; else times mean little
+        if longest is not None and self._limit_seconds is not None and has_machine_to_itself:
             assert longest <= self._limit_seconds, f"{asdict(outcome)} {self.recoveries}\n{self.complaints()}"
         return outcome
 
