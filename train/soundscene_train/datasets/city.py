@@ -17,7 +17,6 @@ from typing import Any, Final
 import numpy as np
 
 from soundscene.errors import SettingsError
-from soundscene.synthesis import SCENE_NAMES, synthesise
 from soundscene_train.datasets.devices import DEVICES, SEEN_DEVICES, record
 from soundscene_train.errors import DatasetError
 
@@ -137,6 +136,8 @@ def _is_complete(folder: Path, note: Path, settings: CitySettings) -> bool:
 
 def _segments(settings: CitySettings) -> Iterator[_Segment]:
     """List all clips: places take turns, devices too."""
+    from soundscene.synthesis import SCENE_NAMES  # a second to load, which no other data set should cost
+
     number = 0
     for part, clips, devices, first_location in (
         ("train", settings.train_clips_per_scene, SEEN_DEVICES, 0),
@@ -155,6 +156,8 @@ def _segments(settings: CitySettings) -> Iterator[_Segment]:
 def _write_clip(path: Path, segment: _Segment, settings: CitySettings) -> None:
     """Make one clip, unless it is there already."""
     import soundfile
+
+    from soundscene.synthesis import synthesise
 
     if path.is_file():
         return
