@@ -120,8 +120,11 @@ def test_without_the_checksum_package_nothing_starts(monkeypatch: pytest.MonkeyP
 
 @pytest.mark.parametrize("make", ["consumer", "producer", "admin", "read"])
 def test_an_absent_broker_is_reported_within_the_time_limit(make: str) -> None:
-    """Nobody listens at port 1: the error names the address, the limit, the cause and the way out."""
-    cluster = KafkaCluster(KafkaConnection(("127.0.0.1:1",), connect_timeout_seconds=0.5))
+    """Nobody listens at port 1: the error names the address, the limit, the cause and the way out.
+
+    Within 0.5 s, a busy machine may not even learn that the connection was refused.
+    """
+    cluster = KafkaCluster(KafkaConnection(("127.0.0.1:1",), connect_timeout_seconds=2))
     calls: dict[str, Callable[[], object]] = {
         "consumer": lambda: cluster.consumer("group", ["topic"]),
         "producer": cluster.producer,
@@ -129,9 +132,9 @@ def test_an_absent_broker_is_reported_within_the_time_limit(make: str) -> None:
         "read": lambda: list(cluster.read_to_end("topic")),
     }
     began = time.monotonic()
-    with pytest.raises(BrokerUnreachable, match=r"127\.0\.0\.1:1 within 0.5 s.*ECONNREFUSED.*check that a broker"):
+    with pytest.raises(BrokerUnreachable, match=r"127\.0\.0\.1:1 within 2 s.*ECONNREFUSED.*check that a broker"):
         calls[make]()
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 30
 
 
 @pytest.mark.integration
