@@ -28,7 +28,7 @@ POM = ROOT / "scripts" / "kafka-pom.xml"
 CACHE = ROOT / ".cache" / "kafka"
 START_TIMEOUT_SECONDS = 90.0  # 4 s on an idle machine
 JVM = ("-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
-"""A broker that lives for minutes: compiled once and lightly, it starts with 6 s of one core, and 10 s otherwise."""
+"""For a broker that lives for minutes: compiled once and lightly, it starts with little more than half the work."""
 
 LOGGING = """\
 status = error
