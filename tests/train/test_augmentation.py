@@ -13,6 +13,7 @@ from soundscene_train.augmentation import (
     crop_windows,
     lively_starts,
     mask_patches,
+    mix_styles,
     mix_up,
     recoloured,
     roll_windows,
@@ -42,6 +43,7 @@ def _all(spectra: Array, targets: Array, generator: np.random.Generator) -> list
         crop_windows(spectra, np.ones((len(spectra), FRAMES), np.bool_), 20, generator),
         recoloured(spectra, np.arange(3 * BANDS, dtype=np.float32).reshape(3, BANDS), 0.5, generator),
         with_noise(spectra, np.zeros((2, FRAMES, BANDS), np.float32), 0.5, (0.0, 40.0), generator),
+        mix_styles(spectra, 0.5, generator),
         *mix_up(spectra, targets, 0.4, generator),
         mask_patches(patches, 8, 8, generator),
         *augmented_patches(spectra, targets, TINY_FRONT_END, everything, generator),
@@ -65,6 +67,34 @@ def test_rolling_keeps_every_frame(spectra: Array) -> None:
     rolled = roll_windows(spectra, np.random.default_rng(0))
     for before, after in zip(spectra, rolled, strict=True):
         assert any(np.array_equal(np.roll(before, shift, axis=0), after) for shift in range(FRAMES))
+
+
+def test_a_style_is_a_blend_of_two_windows_and_leaves_the_shape_alone(spectra: Array) -> None:
+    """Each band's mean and deviation are the same blend of its own and a partner's; what is left of it is its own."""
+    levels = np.arange(len(spectra), dtype=np.float32)[:, None, None]
+    styled = mix_styles((1.0 + levels) * spectra + levels, 1.0, np.random.default_rng(4))
+    np.testing.assert_allclose(_shape(styled), _shape(spectra), atol=1e-3)
+    unit = spectra / spectra.std(axis=1, keepdims=True)
+    unit -= unit.mean(axis=1, keepdims=True)
+    styled_units = mix_styles((1.0 + levels) * unit + levels, 1.0, np.random.default_rng(4))
+    means, deviations = styled_units.mean(axis=1), styled_units.std(axis=1)
+    np.testing.assert_allclose(deviations, 1.0 + means, atol=1e-3)
+    assert np.ptp(means, axis=1).max() < 1e-3
+    assert not np.allclose(means[:, 0], levels[:, 0, 0], atol=0.1)
+    assert means.min() >= -1e-3
+    assert means.max() <= len(spectra) - 1 + 1e-3
+
+
+def test_no_style_is_mixed_where_none_is_asked_for(spectra: Array) -> None:
+    """With probability 0 every window stays what it was, to the bit; with a half, some do."""
+    np.testing.assert_array_equal(mix_styles(spectra, 0.0, np.random.default_rng(0)), spectra)
+    is_same = (mix_styles(spectra, 0.5, np.random.default_rng(0)) == spectra).all(axis=(1, 2))
+    assert 0 < is_same.sum() < len(spectra)
+
+
+def _shape(spectra: Array) -> Array:
+    mean, deviation = spectra.mean(axis=1, keepdims=True), spectra.std(axis=1, keepdims=True)
+    return np.asarray((spectra - mean) / deviation)
 
 
 def test_mixing_keeps_spectra_and_targets_together(spectra: Array, targets: Array) -> None:

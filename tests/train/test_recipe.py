@@ -53,6 +53,7 @@ def test_a_preset_is_a_base_to_change() -> None:
         ({"augmentation": {"response_spread": -0.1}}, "response_spread"),
         ({"augmentation": {"noise_probability": 2.0}}, "noise_probability"),
         ({"augmentation": {"noise_min_snr_db": 50.0}}, "noise_max_snr_db"),
+        ({"augmentation": {"style_probability": 1.1}}, "style_probability"),
     ],
 )
 def test_unknown_and_wrong_keys_are_refused(values: dict[str, Any], message: str) -> None:

@@ -125,6 +125,7 @@ def test_a_network_trained_on_crops_takes_whole_patches(tiny_recipe: Recipe) -> 
         response_probability=0.5,
         noise_probability=0.5,
         noise_min_snr_db=10.0,
+        style_probability=0.5,
     )
     recipe = dataclasses.replace(
         make_recipe(tiny_recipe, epochs=40, learning_rate=1e-2, schedule="cosine"), augmentation=settings

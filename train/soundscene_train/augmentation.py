@@ -16,6 +16,7 @@ __all__ = [
     "crop_windows",
     "lively_starts",
     "mask_patches",
+    "mix_styles",
     "mix_up",
     "recoloured",
     "roll_windows",
@@ -32,6 +33,10 @@ _LIVELY_DB: Final = 30.0
 """How far below a window's loudest frame a frame still counts as sound."""
 _LIVELY_SHARE: Final = 0.5
 """Of such frames in a window's best stretch, what a stretch needs to be trained on."""
+_STYLE_ALPHA: Final = 0.4
+"""Both parameters of the beta distribution that styles are mixed by (Schmid et al., 2022)."""
+_STYLE_EPSILON: Final = 1e-6
+"""Added to variances, so that a silent band has a scale."""
 
 
 def augmented_patches(
@@ -69,6 +74,8 @@ def augmented_patches(
         spectra = crop_windows(spectra, starts, front_end.window_frames, generator)
     elif settings.roll:
         spectra = roll_windows(spectra, generator)
+    if settings.style_probability > 0.0:
+        spectra = mix_styles(spectra, settings.style_probability, generator)
     if settings.mixup_alpha > 0.0:
         spectra, targets = mix_up(spectra, targets, settings.mixup_alpha, generator)
     patches = with_deltas(spectra, front_end)
@@ -169,6 +176,32 @@ def with_noise(
     levels = np.log(np.exp(spectra).sum(axis=2).mean(axis=1)) - generator.uniform(*snr_db, count) * _LOG_OF_DB
     mixed = np.logaddexp(spectra, noise + levels[:, None, None].astype(np.float32))
     return np.where(is_changed[:, None, None], mixed, spectra)
+
+
+def mix_styles(spectra: Array, probability: float, generator: Generator) -> Array:
+    """Move some windows towards the mean and deviation that each band has, over time, in another window of the batch.
+
+    Freq-MixStyle (Schmid et al., DCASE 2022; after Zhou et al., 2021): what is said stays, who recorded it blurs.
+    Targets stay as they are.
+
+    Parameters
+    ----------
+    spectra : np.ndarray [shape=(batch, frames, bands), float32]
+        Natural logarithm of power, standardised or not.
+    probability : float in [0, 1]
+        Of each window to be changed.
+    generator : np.random.Generator
+        The only source of chance.
+    """
+    count = len(spectra)
+    is_changed = generator.random(count) < probability
+    partner = generator.permutation(count)
+    share = generator.beta(_STYLE_ALPHA, _STYLE_ALPHA, count).astype(np.float32)[:, None, None]
+    mean = spectra.mean(axis=1, keepdims=True)
+    deviation = np.sqrt(spectra.var(axis=1, keepdims=True) + np.float32(_STYLE_EPSILON))
+    styled = (spectra - mean) / deviation * (share * deviation + (1.0 - share) * deviation[partner])
+    styled += share * mean + (1.0 - share) * mean[partner]
+    return np.where(is_changed[:, None, None], styled, spectra)
 
 
 def mix_up(spectra: Array, targets: Array, alpha: float, generator: Generator) -> tuple[Array, Array]:

@@ -133,6 +133,8 @@ class AugmentationSettings:
         Share of windows that get white, pink or brown noise.
     noise_min_snr_db, noise_max_snr_db : float
         The ratio of the window's power to the noise's is uniform in between.
+    style_probability : float in [0, 1]
+        Share of windows that take over some of another's mean and deviation in each band (Freq-MixStyle).
 
     Raises
     ------
@@ -151,6 +153,7 @@ class AugmentationSettings:
     noise_probability: float = 0.0
     noise_min_snr_db: float = 0.0
     noise_max_snr_db: float = 40.0
+    style_probability: float = 0.0
 
     def __post_init__(self) -> None:
         """Check every range."""
@@ -171,6 +174,7 @@ class AugmentationSettings:
             "noise_min_snr_db must not exceed noise_max_snr_db, both within -100 to 100",
             (lowest, highest),
         )
+        _require(0.0 <= self.style_probability <= 1.0, "style_probability must lie in [0, 1]", self.style_probability)
 
 
 @dataclass(frozen=True, slots=True)
