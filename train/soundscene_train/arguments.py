@@ -14,7 +14,7 @@ from soundscene_train.datasets import DATASET_NAMES, CitySettings
 from soundscene_train.errors import DatasetError
 from soundscene_train.export import ExportNames
 from soundscene_train.plan import Plan
-from soundscene_train.recipe import DEVICES, ENGINES, FitSettings, load_recipe, packaged_recipes
+from soundscene_train.recipe import DEVICES, ENGINES, Recipe, load_recipe, packaged_recipes
 
 __all__ = ["assessment_from", "export_names", "make_parser", "plan_from", "reproduction_from"]
 
@@ -97,15 +97,7 @@ def plan_from(arguments: argparse.Namespace, command: str) -> tuple[Plan, Path]:
     DatasetError
         The data set needs a folder and none is given.
     """
-    recipe = load_recipe(arguments.recipe or ("quick" if arguments.quick else "demo"))
-    if arguments.seed is not None:
-        recipe = dataclasses.replace(recipe, seed=arguments.seed)
-    if arguments.epochs is not None:
-        recipe = recipe.with_fit(epochs=arguments.epochs)
-    if arguments.devices is not None:
-        recipe = recipe.with_fit(engine=arguments.engine or recipe.fit.engine, devices=arguments.devices)
-    elif arguments.engine is not None:
-        recipe = recipe.with_fit(engine=arguments.engine, devices="one")
+    recipe = _recipe_from(arguments)
     if arguments.data_dir is None and arguments.dataset != "synthetic":
         raise DatasetError(f"{arguments.dataset} needs --data-dir, the folder it lies in")
     default_data = Path("data") / ("synthetic-city-quick" if arguments.quick else "synthetic-city")
@@ -127,6 +119,23 @@ def plan_from(arguments: argparse.Namespace, command: str) -> tuple[Plan, Path]:
     return plan, getattr(arguments, "run", None) or default_run
 
 
+def _recipe_from(arguments: argparse.Namespace) -> Recipe:
+    """Return the recipe that is named, or the stage's own, with what the arguments change in it."""
+    is_table = arguments.stage == "reproduce"
+    recipe = load_recipe(arguments.recipe or ("paper" if is_table else "quick" if arguments.quick else "demo"))
+    if is_table and arguments.quick:
+        recipe = recipe.with_fit(epochs=1, batch_size=8, learning_rate=3e-3)
+    if arguments.seed is not None:
+        recipe = dataclasses.replace(recipe, seed=arguments.seed)
+    if arguments.epochs is not None:
+        recipe = recipe.with_fit(epochs=arguments.epochs)
+    if arguments.devices is not None:
+        return recipe.with_fit(engine=arguments.engine or recipe.fit.engine, devices=arguments.devices)
+    if arguments.engine is not None:
+        return recipe.with_fit(engine=arguments.engine, devices="one")
+    return recipe
+
+
 def export_names(arguments: argparse.Namespace, dataset: str, command: str) -> ExportNames:
     """Return how the bundle is called."""
     description = arguments.description or f"Trained on {dataset}"
@@ -138,7 +147,9 @@ def _add_plan_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dataset", choices=DATASET_NAMES, default="synthetic", help="(synthetic)")
     parser.add_argument("--data-dir", type=Path, metavar="DIR", help="where it lies; synthetic: where it is written")
     parser.add_argument("--cache-dir", type=Path, default=Path("runs/cache"), metavar="DIR", help="(runs/cache)")
-    parser.add_argument("--recipe", metavar="NAME|FILE", help=f"one of {recipes}, or a TOML file (demo)")
+    parser.add_argument(
+        "--recipe", metavar="NAME|FILE", help=f"one of {recipes}, or a TOML file (demo; reproduce: paper)"
+    )
     parser.add_argument("--quick", action="store_true", help="recipe `quick`, and a small synthetic city")
     parser.add_argument("--seed", type=_at_least(0), help="instead of the recipe's")
     parser.add_argument("--epochs", type=_at_least(1), help="instead of the recipe's")
@@ -181,13 +192,6 @@ def assessment_from(arguments: argparse.Namespace) -> AssessmentSettings:
 def reproduction_from(arguments: argparse.Namespace, command: str) -> tuple[Plan, Path, range]:
     """Return the plan that a table's cells are laid on, the folder of the tables, and the seeds."""
     plan, _ = plan_from(arguments, command)
-    if arguments.recipe is None:
-        plan = dataclasses.replace(plan, recipe=load_recipe("paper"))
-    if arguments.quick:
-        fit = FitSettings(epochs=1, batch_size=8, learning_rate=3e-3)
-        plan = dataclasses.replace(plan, recipe=dataclasses.replace(plan.recipe, fit=fit))
-    elif arguments.epochs is not None:
-        plan = dataclasses.replace(plan, recipe=plan.recipe.with_fit(epochs=arguments.epochs))
     suffix = "-quick" if arguments.quick else ""
     first = arguments.seed or 0
     folder = arguments.out or Path("runs") / f"reproduce-{arguments.dataset}{suffix}"
