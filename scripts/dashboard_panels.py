@@ -87,7 +87,7 @@ SCENES = Row(
         Panel(
             "timeseries",
             "Score",
-            "Score of the winner. It ranks verdicts; it is not a probability.",
+            "Score of the winner: how often it is right, if the bundle was calibrated on such sound; else a rank.",
             (Query('max by (device) (soundscene_device_score_ratio{device=~"$device"})', "{{device}}"),),
             unit="percentunit",
             maximum=1.0,

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from soundscene.errors import MissingExtraError as MissingExtraError
     from soundscene.errors import SceneError as SceneError
     from soundscene.errors import SettingsError as SettingsError
+    from soundscene.fusion import Calibration as Calibration
     from soundscene.fusion import FusionSettings as FusionSettings
     from soundscene.fusion import decide as decide
     from soundscene.settings import NETWORK_NAMES as NETWORK_NAMES
@@ -46,7 +47,7 @@ _HOMES: Final = {
     "bundle": ("Bundle", "load_bundle", "write_bundle"),
     "classifier": ("SceneClassifier", "WindowVerdict", "smooth"),
     "errors": ("AudioError", "BundleError", "MissingExtraError", "SceneError", "SettingsError"),
-    "fusion": ("FusionSettings", "decide"),
+    "fusion": ("Calibration", "FusionSettings", "decide"),
     "settings": ("NETWORK_NAMES", "FrontEndSettings"),
     "windows": ("Window", "WindowAssembler", "WindowGrid"),
 }
@@ -58,6 +59,7 @@ __all__ = [
     "AudioFile",
     "Bundle",
     "BundleError",
+    "Calibration",
     "FileAnalysis",
     "FrontEndSettings",
     "FusionSettings",

@@ -9,7 +9,7 @@ from typing import Any, Final, Never
 
 from soundscene.errors import BundleError, SettingsError
 from soundscene.frontend import Standardisation
-from soundscene.fusion import FusionSettings
+from soundscene.fusion import Calibration, FusionSettings
 from soundscene.settings import NETWORK_NAMES, FrontEndSettings
 
 __all__ = ["FILE_NAME", "FORMAT_VERSION", "canonical", "decode", "encode", "parse", "validate"]
@@ -100,7 +100,7 @@ def validate(manifest: Mapping[str, Any]) -> None:
     if not isinstance(manifest["description"], str):
         raise BundleError("description must be a string")
     if manifest["calibration"] is not None:
-        raise BundleError("has a calibration, which this release cannot apply; install a newer one")
+        _require_object("calibration", manifest["calibration"])
     for key in ("provenance", "metrics"):
         _require_object(key, manifest[key])
     _check_labels(manifest["labels"])
@@ -117,7 +117,7 @@ def parse(manifest: Mapping[str, Any]) -> dict[str, Any]:
     Raises
     ------
     BundleError
-        The settings of the front end, the standardisation or the fusion are not valid.
+        The settings of the front end, the standardisation, the fusion or the calibration are not valid.
     """
     _require_networks("standardisation", manifest["standardisation"])
     for key in ("front_end", "fusion"):
@@ -125,10 +125,12 @@ def parse(manifest: Mapping[str, Any]) -> dict[str, Any]:
     for name in NETWORK_NAMES:
         _require_object(f"standardisation of {name!r}", manifest["standardisation"][name])
     _check_types(manifest["front_end"])
+    calibration = manifest["calibration"]
     try:
         settings = {
             "front_end": FrontEndSettings.from_dict(manifest["front_end"]),
             "fusion": FusionSettings.from_dict(manifest["fusion"]),
+            "calibration": None if calibration is None else Calibration.from_dict(calibration),
             "standardisation": {
                 name: Standardisation.from_dict(manifest["standardisation"][name]) for name in NETWORK_NAMES
             },

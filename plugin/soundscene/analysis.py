@@ -51,7 +51,7 @@ class FileAnalysis:
     @cached_property
     def scores(self) -> NDArray[np.float64]:
         """Decision over all patches: equation 1 over the windows, then the bundle's rule over the networks."""
-        return smooth(self.verdicts, self.bundle.fusion.rule)
+        return smooth(self.verdicts, self.bundle)
 
     @property
     def scene(self) -> str:
@@ -66,7 +66,7 @@ class FileAnalysis:
     def smoothed(self, index: int) -> NDArray[np.float64]:
         """Decision over window `index` and those before it, as many as the bundle says."""
         first = max(0, index + 1 - self.bundle.fusion.smoothing_windows)
-        return smooth(self.verdicts[first : index + 1], self.bundle.fusion.rule)
+        return smooth(self.verdicts[first : index + 1], self.bundle)
 
 
 def analyze_file(

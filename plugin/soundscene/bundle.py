@@ -1,7 +1,7 @@
 """Bundles: a folder that holds three networks and everything that must travel with them.
 
-    manifest.json                               labels, front end, standardisation, fusion, provenance, scores of a
-                                                known sound, SHA-256 of all
+    manifest.json                               labels, front end, standardisation, fusion, calibration,
+                                                provenance, scores of a known sound, SHA-256 of all
     mel.tflite  gammatone.tflite  cqt.tflite    the networks, for serving
     soundscene-<input>-<dataset>-<version>.pb   the same for Essentia, each with its model-zoo fields in a .json
     <input>.weights, report.html                the bytes that are counted, and how well they do
@@ -21,10 +21,13 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
 from soundscene import _manifest
 from soundscene.errors import BundleError
 from soundscene.frontend import Standardisation
-from soundscene.fusion import FusionSettings
+from soundscene.fusion import Calibration, FusionSettings, decide
 from soundscene.networks import Network, patch_shape
 from soundscene.settings import NETWORK_NAMES, FrontEndSettings
 
@@ -61,6 +64,8 @@ class Bundle:
         Training constants of each network's input.
     fusion : FusionSettings
         How scores become verdicts.
+    calibration : Calibration or None
+        What makes scores mean how often they are right; None where nobody has measured it.
     parameters, multiply_adds : mapping of network to int
         Size and cost of each network; multiply-adds are per patch.
     provenance, metrics : mapping
@@ -82,6 +87,7 @@ class Bundle:
     front_end: FrontEndSettings
     standardisation: Mapping[str, Standardisation]
     fusion: FusionSettings
+    calibration: Calibration | None
     parameters: Mapping[str, int]
     multiply_adds: Mapping[str, int]
     provenance: Mapping[str, Any]
@@ -94,6 +100,15 @@ class Bundle:
     def parameter_count(self) -> int:
         """Parameters of all networks together."""
         return sum(self.parameters.values())
+
+    @property
+    def temperature(self) -> float:
+        """What decisions are calibrated with; 1 where there is no calibration."""
+        return 1.0 if self.calibration is None else self.calibration.temperature
+
+    def decide(self, network_scores: ArrayLike) -> NDArray[np.float64]:
+        """Join scores of shape (networks, patches, labels) to one per label, as this bundle does."""
+        return decide(network_scores, self.fusion.rule, self.temperature)
 
     @property
     def model(self) -> dict[str, str]:

@@ -13,7 +13,6 @@ from soundscene.assessment import Reason, assess
 from soundscene.bundle import Bundle
 from soundscene.errors import SettingsError
 from soundscene.frontend import FrontEnd, SharedFrames, WindowSpectra, patch, resample_window
-from soundscene.fusion import decide
 from soundscene.settings import NETWORK_NAMES
 from soundscene.windows import Window, WindowGrid
 
@@ -138,7 +137,7 @@ class SceneClassifier:
         extracted = time.perf_counter()
         pairs = zip(self._networks, patches, strict=True)
         network_scores = np.stack([network.score(patch) for network, patch in pairs])  # (networks, labels)
-        scores = decide(network_scores[:, np.newaxis], self.bundle.fusion.rule)  # (labels,)
+        scores = self.bundle.decide(network_scores[:, np.newaxis])  # (labels,)
         scored = time.perf_counter()
         assessment = assess(window.samples, scores, self.bundle.fusion.unsure_below)
         return WindowVerdict(
@@ -170,19 +169,19 @@ class SceneClassifier:
         ]
 
 
-def smooth(verdicts: Sequence[WindowVerdict], rule: str) -> NDArray[np.float64]:
+def smooth(verdicts: Sequence[WindowVerdict], bundle: Bundle) -> NDArray[np.float64]:
     """Join the last windows of a session, or all of a file, to one decision: equations 1 and 3 over their patches.
 
     Parameters
     ----------
     verdicts : sequence of WindowVerdict
-        At least one, of the same bundle.
-    rule : {"product", "average"}
-        The bundle's `fusion.rule`.
+        At least one, of `bundle`.
+    bundle : Bundle
+        Its rule joins the networks, its calibration the outcome.
 
     Returns
     -------
     np.ndarray [shape=(labels,), float64]
         Scores that sum to 1.
     """
-    return decide(np.stack([verdict.network_scores for verdict in verdicts], axis=1), rule)
+    return bundle.decide(np.stack([verdict.network_scores for verdict in verdicts], axis=1))

@@ -73,7 +73,7 @@ class SceneScorer:
         verdict = self._classifier.classify(ready.window, session.frames)
         session.recent[index] = verdict
         session.forget_below(ready.oldest_useful)
-        smoothed = smooth([*before, verdict], self._classifier.bundle.fusion.rule)
+        smoothed = smooth([*before, verdict], self._classifier.bundle)
         return self._prediction(ready, verdict, smoothed, arrived)
 
     def close(self, key: SessionKey) -> None:

@@ -31,7 +31,7 @@ def code_blocks(text: str, *languages: str) -> Iterator[str]:
 
 def shell_commands(text: str) -> Iterator[str]:
     """Yield each command of the shell blocks and of lines indented as code, continuation lines joined."""
-    indented = "".join(re.findall(r"^ {4}\S.*\n", text, flags=re.MULTILINE))
+    indented = "".join(re.findall(r"^ {4,}\S.*\n", text, flags=re.MULTILINE))
     blocks = [*code_blocks(text, "sh", "bash", "shell", "console", ""), indented]
     for line in "\n".join(blocks).replace("\\\n", " ").splitlines():
         for command in re.split(r"&&|\||;", line.strip().removeprefix("$ ")):

@@ -10,6 +10,7 @@ import pytest
 
 from soundscene.bundle import FORMAT_VERSION, Bundle, load_bundle, write_bundle
 from soundscene.errors import BundleError
+from soundscene.fusion import Calibration
 from soundscene.settings import NETWORK_NAMES
 
 Edit = Callable[[dict[str, Any]], object]
@@ -41,6 +42,14 @@ def test_a_written_bundle_reads_back_with_every_field(tiny_bundle: Bundle, tiny_
     assert read.model == {"name": "tiny", "version": "1", "hash": tiny_bundle.hash}
 
 
+def test_a_calibration_reads_back(copy: Path) -> None:
+    """A bundle without one decides with temperature 1, a bundle with one by it."""
+    assert load_bundle(copy).temperature == 1.0
+    _edit_manifest(copy, lambda m: m.update(calibration={"temperature": 2.5, "fitted_on": "320 clips"}))
+    assert load_bundle(copy).calibration == Calibration(2.5, "320 clips")
+    assert load_bundle(copy).temperature == 2.5
+
+
 def test_the_hash_ignores_white_space_and_key_order(tiny_bundle: Bundle, copy: Path) -> None:
     """Reformatting the manifest by hand does not make another bundle."""
     manifest = json.loads((copy / "manifest.json").read_text())
@@ -64,6 +73,7 @@ def test_the_hash_ignores_what_is_said_of_a_bundle(tiny_bundle: Bundle, copy: Pa
         lambda m: m["front_end"].update(hop_size_samples=1601),
         lambda m: m["standardisation"]["cqt"].update(mean=0.25),
         lambda m: m["fusion"].update(unsure_below=0.3),
+        lambda m: m.update(calibration={"temperature": 2.0, "fitted_on": "clips"}),
         lambda m: m.update(version="2"),
     ],
 )
@@ -81,7 +91,11 @@ def test_the_hash_changes_with_anything_that_changes_a_verdict(tiny_bundle: Bund
         (lambda m: m.update(mood="good"), "unknown"),
         (lambda m: m.update(name="../evil"), "name must be"),
         (lambda m: m.update(description=7), "description"),
-        (lambda m: m.update(calibration={}), "calibration"),
+        (lambda m: m.update(calibration={}), "a calibration has exactly"),
+        (lambda m: m.update(calibration=2.0), "calibration must be a JSON object"),
+        (lambda m: m.update(calibration={"temperature": 0.0, "fitted_on": "clips"}), "temperature must lie in"),
+        (lambda m: m.update(calibration={"temperature": "2", "fitted_on": "clips"}), "temperature must lie in"),
+        (lambda m: m.update(calibration={"temperature": 2.0, "fitted_on": ""}), "fitted_on"),
         (lambda m: m.update(metrics=[]), "metrics must be a JSON object"),
         (lambda m: m.update(labels=["bus", "bus", "park", "tram"]), "labels must be"),
         (lambda m: m.update(labels=["bus", "park", "tram"]), "self_test of 'mel' must be 3 scores"),

@@ -16,7 +16,7 @@ from soundscene.assessment import Reason
 from soundscene.bundle import Bundle
 from soundscene.classifier import SceneClassifier, WindowVerdict, smooth
 from soundscene.errors import AudioError, SettingsError
-from soundscene.fusion import FusionSettings, decide
+from soundscene.fusion import Calibration, FusionSettings, decide
 from soundscene.settings import NETWORK_NAMES, FrontEndSettings
 from soundscene.synthesis import synthesise
 from soundscene.windows import Window, WindowAssembler, WindowGrid
@@ -146,11 +146,28 @@ def test_the_bundle_says_when_a_verdict_is_unsure(tiny_bundle: Bundle, signal: S
     assert verdict.reasons == (Reason.UNSURE,)
 
 
-def test_smoothing_is_the_decision_over_the_patches_of_the_last_windows(batch: list[WindowVerdict]) -> None:
-    """One window smooths to itself; several to the average per network, then the product."""
-    np.testing.assert_allclose(smooth(batch[:1], "product"), batch[0].scores)
+def test_smoothing_is_the_decision_over_the_patches_of_the_last_windows(
+    tiny_bundle: Bundle, batch: list[WindowVerdict]
+) -> None:
+    """One window smooths to itself; several to the average per network, then the product, then the temperature."""
+    np.testing.assert_allclose(smooth(batch[:1], tiny_bundle), batch[0].scores)
     pair = np.stack([batch[0].network_scores, batch[1].network_scores], axis=1)
-    np.testing.assert_allclose(smooth(batch[:2], "product"), decide(pair, "product"))
+    np.testing.assert_allclose(smooth(batch[:2], tiny_bundle), decide(pair, "product"))
+    calibrated = replace(tiny_bundle, calibration=Calibration(2.5, "clips"))
+    np.testing.assert_allclose(smooth(batch[:2], calibrated), decide(pair, "product", 2.5))
+
+
+def test_a_calibrated_bundle_takes_back_confidence_and_nothing_else(tiny_bundle: Bundle, signal: Samples) -> None:
+    """Scores of the networks stay, those of the decision are the calibrated ones; what is unsure is judged by them."""
+    plain = SceneClassifier(tiny_bundle).classify(_window(signal, 0))
+    threshold = FusionSettings(unsure_below=float(plain.scores.max()) - 1e-6)
+    calibrated = replace(tiny_bundle, fusion=threshold, calibration=Calibration(2.0, "clips"))
+    verdict = SceneClassifier(calibrated).classify(_window(signal, 0))
+    np.testing.assert_array_equal(verdict.network_scores, plain.network_scores)
+    root = np.sqrt(plain.scores)
+    np.testing.assert_allclose(verdict.scores, root / root.sum())
+    assert plain.reasons == ()
+    assert verdict.reasons == (Reason.UNSURE,)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])

@@ -10,7 +10,7 @@ from hypothesis.extra import numpy as npst
 from numpy.typing import NDArray
 
 from soundscene.errors import SettingsError
-from soundscene.fusion import RULES, FusionSettings, decide
+from soundscene.fusion import RULES, TEMPERATURES, Calibration, FusionSettings, decide
 
 Scores = NDArray[np.float64]
 
@@ -73,6 +73,37 @@ def test_many_networks_do_not_underflow() -> None:
     networks = np.tile([[[0.004, 0.002] + [0.001] * 4]], (500, 1, 1))
     assert decide(networks).argmax() == 0
     assert decide(networks)[0] == pytest.approx(1.0)
+
+
+@given(scores, rules, st.floats(*TEMPERATURES))
+def test_a_temperature_divides_the_logarithms(networks: Scores, rule: str, temperature: float) -> None:
+    """The decision is a distribution with the same ranking, its odds the root of those without a temperature."""
+    plain, decided = decide(networks, rule), decide(networks, rule, temperature)
+    assert decided.sum() == pytest.approx(1.0)
+    first, last = plain.argmax(), plain.argmin()
+    assert decided[first] == pytest.approx(decided.max())
+    ratio = np.log(plain[first]) - np.log(plain[last])
+    if ratio / temperature < 700.0:
+        assert np.log(decided[first]) - np.log(decided[last]) == pytest.approx(ratio / temperature, rel=1e-6, abs=1e-6)
+
+
+@pytest.mark.parametrize("bad", [0.0, -1.0, 21.0, float("nan"), True, "2"])
+def test_temperatures_outside_their_range_are_refused(bad: Any) -> None:
+    """Neither a calibration nor a decision takes one."""
+    with pytest.raises(SettingsError, match="temperature must lie in"):
+        Calibration(bad, "clips")
+    with pytest.raises(SettingsError, match="temperature must lie in"):
+        decide(np.full((1, 1, 2), 0.5), "product", bad)
+
+
+def test_a_calibration_says_what_it_was_fitted_on() -> None:
+    """It comes back from its JSON, and is refused without its origin."""
+    calibration = Calibration(2.64, "320 clips")
+    assert Calibration.from_dict(calibration.to_dict()) == calibration
+    with pytest.raises(SettingsError, match="fitted_on"):
+        Calibration(2.64, " ")
+    with pytest.raises(SettingsError, match="exactly"):
+        Calibration.from_dict({"temperature": 2.64})
 
 
 @pytest.mark.parametrize("bad", [np.zeros((3, 4)), np.zeros((3, 0, 4)), np.zeros(())])

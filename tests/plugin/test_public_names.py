@@ -15,6 +15,7 @@ PUBLIC_NAMES = [
     "AudioFile",
     "Bundle",
     "BundleError",
+    "Calibration",
     "FileAnalysis",
     "FrontEndSettings",
     "FusionSettings",

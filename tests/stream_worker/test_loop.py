@@ -9,7 +9,9 @@ from datetime import timedelta
 import numpy as np
 import pytest
 
-from soundscene.classifier import SceneClassifier
+from soundscene.bundle import Bundle
+from soundscene.classifier import SceneClassifier, WindowVerdict, smooth
+from soundscene.fusion import Calibration
 from soundscene.windows import WindowGrid
 from soundscene_worker.broker.memory import MemoryCluster, MemoryConsumer
 from soundscene_worker.broker.protocol import Commit
@@ -27,24 +29,30 @@ from tests.stream_worker.loop_stage import (
 )
 
 
+@pytest.mark.parametrize("calibration", [None, Calibration(2.5, "clips")])
 def test_live_equals_offline(
-    cluster: MemoryCluster, start: Start, sensors: list[Sensor], classifier: SceneClassifier
+    cluster: MemoryCluster, start: Start, sensors: list[Sensor], tiny_bundle: Bundle, calibration: Calibration | None
 ) -> None:
-    """What the topic holds is what the classifier says of the whole recordings, window by window."""
+    """What the topic holds is what the classifier says of the whole recordings, window by window and smoothed."""
+    classifier = start.classifier = SceneClassifier(replace(tiny_bundle, calibration=calibration))
     run_to_the_end(start())
     live = {(p.device, p.first_sample): p for p in published(cluster)}
     front_end = classifier.bundle.front_end
     expected = 0
     for sensor in sensors:
         grid = WindowGrid(sensor.rate_hz, front_end)
+        verdicts: list[WindowVerdict] = []
         for index in range(grid.count(len(sensor.samples))):
             first, end = grid.span(index)
             verdict = classifier.classify(grid.window(index, sensor.samples[first:end]))
+            verdicts.append(verdict)
+            smoothed = smooth(verdicts[-classifier.bundle.fusion.smoothing_windows :], classifier.bundle)
             prediction = live[sensor.device, verdict.first_sample]
             expected += 1
             assert prediction.scene == verdict.scene
             assert prediction.level_dbfs == pytest.approx(verdict.level_dbfs, abs=1e-6)
             np.testing.assert_allclose(list(prediction.scores.values()), verdict.scores, atol=1e-5)
+            assert prediction.smoothed_score == pytest.approx(smoothed.max(), abs=1e-5)
             assert prediction.start == EPOCH + timedelta(seconds=first / sensor.rate_hz)
     assert len(live) == expected == 3 * 4
 

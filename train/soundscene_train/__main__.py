@@ -59,7 +59,7 @@ def _dispatch(arguments: argparse.Namespace, command: str) -> None:
     stage = arguments.stage
     if stage in {"run", "cross-validate", "reproduce"}:
         require_alone(Machines.from_environment(), stage)
-    apart = {"reproduce": _reproduce, "compare": _compare, "compress": _compress}
+    apart = {"reproduce": _reproduce, "compare": _compare, "compress": _compress, "calibrate": _calibrate}
     if stage == "evaluate" and arguments.bundle is not None:
         apart[stage] = _evaluate_bundle
     if stage in apart:
@@ -151,6 +151,26 @@ def _evaluate_bundle(arguments: argparse.Namespace, command: str) -> None:
         evaluation = evaluate_bundle(bundle, plan, folder, reporter, assessment_from(arguments))
     print(format_table(evaluation.results, evaluation.rule))
     print(f"report: {folder / 'report.html'}, {folder / 'evaluation.json'}")
+
+
+def _calibrate(arguments: argparse.Namespace, command: str) -> None:
+    """Write a calibrated bundle and tell its temperature."""
+    from soundscene.bundle import load_bundle
+    from soundscene_train.arguments import plan_from
+    from soundscene_train.calibrate import calibrated_bundle, calibration_from_clips, calibration_from_metrics
+    from soundscene_train.console import ConsoleReporter
+
+    bundle = load_bundle(arguments.bundle)
+    if arguments.data_dir is None:
+        calibration = calibration_from_metrics(bundle)
+    else:
+        plan, _ = plan_from(arguments, command)
+        with ConsoleReporter() as reporter:
+            calibration, before, after = calibration_from_clips(bundle, plan, reporter)
+        print(f"log loss of these clips: {before:.3f}, with the temperature {after:.3f}")
+    made = calibrated_bundle(bundle, calibration, arguments.out, arguments.bundle_version, command)
+    print(f"temperature {calibration.temperature:g}, fitted on {calibration.fitted_on}")
+    print(f"bundle {made.name} {made.version}: {made.directory}")
 
 
 def _reproduce(arguments: argparse.Namespace, command: str) -> None:

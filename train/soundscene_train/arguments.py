@@ -51,6 +51,7 @@ def make_parser() -> argparse.ArgumentParser:
         "compare": "pair two evaluated runs clip by clip: gained, lost, and a sign test",
         "compress": "test a trained run again in fewer bytes: a curve of bytes against accuracy and log loss",
         "export": "write a run's bundle",
+        "calibrate": "calibrate a bundle's scores by its own evaluation or, with --data-dir, by clips it has not seen",
         "run": "prepare, fit, evaluate and export",
         "reproduce": "train a table of the paper and set it beside the paper's figures",
     }
@@ -71,6 +72,7 @@ def make_parser() -> argparse.ArgumentParser:
     stages["fit"].add_argument("--networks", nargs="+", choices=NETWORK_NAMES, default=NETWORK_NAMES, help="(all)")
     stages["export"].add_argument("--run", type=Path, metavar="DIR", required=True, help="the folder of `fit`")
     _add_subject_arguments(stages["evaluate"])
+    _add_calibrate_arguments(stages["calibrate"])
     for name, text in (("compress", "folder of `fit` or `cross-validate`"), ("compare", "folder of an evaluated run")):
         stages[name].add_argument("--run", type=Path, metavar="DIR", required=True, help=text)
     stages["compress"].add_argument("--out", type=Path, metavar="DIR", help="the curve's folder (the run's)")
@@ -230,6 +232,13 @@ def _add_calibration_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--calibrate-from", type=Path, metavar="RUN", help="evaluated run whose test is held-out training data"
     )
+
+
+def _add_calibrate_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--bundle", type=Path, metavar="DIR", required=True, help="a finished bundle")
+    parser.add_argument("--out", type=Path, metavar="DIR", required=True, help="the calibrated bundle's folder")
+    parser.add_argument("--bundle-version", metavar="V", help="(the bundle's, and -calibrated)")
+    _add_plan_arguments(parser)
 
 
 def _add_export_arguments(parser: argparse.ArgumentParser) -> None:

@@ -105,7 +105,9 @@ def evaluate(
     )
 
 
-def fuse_clips(window_scores: NDArray[np.float64], clip_of_window: NDArray[np.int64], rule: str) -> NDArray[np.float64]:
+def fuse_clips(
+    window_scores: NDArray[np.float64], clip_of_window: NDArray[np.int64], rule: str, temperature: float = 1.0
+) -> NDArray[np.float64]:
     """Join the scores of each clip's windows and networks, as the plugin does.
 
     Parameters
@@ -116,13 +118,15 @@ def fuse_clips(window_scores: NDArray[np.float64], clip_of_window: NDArray[np.in
         Clips come out in the order of these numbers.
     rule : {"product", "average"}
         How networks are joined.
+    temperature : float in 0.05..20
+        Of the bundle's calibration.
 
     Returns
     -------
     np.ndarray [shape=(clips, labels), float64]
     """
     clips = np.unique(clip_of_window)
-    return np.stack([decide(window_scores[:, clip_of_window == clip], rule) for clip in clips])
+    return np.stack([decide(window_scores[:, clip_of_window == clip], rule, temperature) for clip in clips])
 
 
 def evaluate_all(
@@ -131,6 +135,8 @@ def evaluate_all(
     truth: NDArray[np.int64],
     labels: Sequence[str],
     devices: Sequence[str] = (),
+    *,
+    temperature: float = 1.0,
 ) -> dict[str, Result]:
     """Evaluate each network alone and both ways to join them.
 
@@ -142,6 +148,8 @@ def evaluate_all(
         Numbers of clips, in the order of `truth`.
     truth, labels, devices
         As in `evaluate`.
+    temperature : float in 0.05..20
+        Of the bundle's calibration, applied where networks are joined.
 
     Returns
     -------
@@ -152,5 +160,5 @@ def evaluate_all(
         name: fuse_clips(window_scores[row : row + 1], clip_of_window, "average")
         for row, name in enumerate(NETWORK_NAMES)
     }
-    joined = {rule: fuse_clips(window_scores, clip_of_window, rule) for rule in RULES}
+    joined = {rule: fuse_clips(window_scores, clip_of_window, rule, temperature) for rule in RULES}
     return {name: evaluate(scores, truth, labels, devices) for name, scores in (single | joined).items()}

@@ -222,7 +222,7 @@ def evaluate_bundle(
     TrainingError
         The bundle was trained on what it should be tested on, or the labels differ.
     """
-    dataset = open_dataset(plan.dataset_name, plan.data_dir, plan.city)
+    dataset = open_dataset(plan.dataset_name, plan.data_dir, plan.city, plan.fold_count)
     clips = clips_to_test(bundle, dataset, plan.test_parts)
     augmentation = bundle.provenance.get("recipe", {}).get("augmentation", {})
     settings = replace(settings, held_out_responses=tuple(augmentation.get("held_out_responses", ())))

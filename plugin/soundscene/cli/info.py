@@ -86,6 +86,7 @@ def bundle_to_dict(bundle: Bundle) -> dict[str, Any]:
         "front_end": bundle.front_end.to_dict(),
         "standardisation": {name: constants.to_dict() for name, constants in bundle.standardisation.items()},
         "fusion": bundle.fusion.to_dict(),
+        "calibration": None if bundle.calibration is None else bundle.calibration.to_dict(),
         "provenance": dict(bundle.provenance),
         "metrics": dict(bundle.metrics),
         "cost": dict(bundle.provenance.get("cost", {})),
@@ -111,8 +112,8 @@ def bundle_to_text(facts: Mapping[str, Any]) -> str:
         "",
         *_limit_lines(facts),
     ]
-    for section in ("front_end", "fusion", "provenance", "metrics", "cost"):
-        rows = {key: value for key, value in facts[section].items() if section != "provenance" or key != "cost"}
+    for section in ("front_end", "fusion", "calibration", "provenance", "metrics", "cost"):
+        rows = {key: value for key, value in (facts[section] or {}).items() if (section, key) != ("provenance", "cost")}
         lines += ["", section.replace("_", " "), *_tree_lines(rows, "  ")]
     if "self_test" in facts:
         difference = facts["self_test"]["largest_difference"]

@@ -55,7 +55,8 @@ class AssessmentSettings:
 def results_of(scores: ClipScores) -> dict[str, Result]:
     """Evaluate each network alone and both ways to join them."""
     devices = scores.devices if any(scores.devices) else ()
-    return evaluate_all(scores.windows, scores.clip_of_window, scores.truth, scores.labels, devices)
+    known = (scores.windows, scores.clip_of_window, scores.truth, scores.labels, devices)
+    return evaluate_all(*known, temperature=scores.temperature)
 
 
 def assess_scores(scores: ClipScores, rule: str, settings: AssessmentSettings) -> dict[str, Any]:

@@ -7,13 +7,14 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from soundscene.fusion import TEMPERATURES
+
 __all__ = ["apply_temperature", "expected_calibration_error", "fit_temperature", "log_loss", "reliability", "selective"]
 
 Scores = NDArray[np.float64]
 
 _TINY: Final = float(np.finfo(np.float64).tiny)
 _BINS: Final = 10
-_LARGEST_TEMPERATURE: Final = 20.0
 
 
 def log_loss(scores: Scores, truth: NDArray[np.int64]) -> float:
@@ -37,13 +38,13 @@ def apply_temperature(scores: Scores, temperature: float) -> Scores:
 
 
 def fit_temperature(scores: Scores, truth: NDArray[np.int64]) -> float:
-    """Return the temperature in [1/20, 20] with the least log loss on clips that were not trained on."""
+    """Return the temperature in 0.05..20 with the least log loss on clips that were not trained on."""
     from scipy import optimize
 
-    limit = np.log(_LARGEST_TEMPERATURE)
+    low, high = np.log(TEMPERATURES)
     found = optimize.minimize_scalar(
         lambda exponent: log_loss(apply_temperature(scores, float(np.exp(exponent))), truth),
-        bounds=(-limit, limit),
+        bounds=(low, high),
         method="bounded",
     )
     return float(np.exp(found.x))

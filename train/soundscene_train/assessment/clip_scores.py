@@ -43,6 +43,8 @@ class ClipScores:
         Folds or splits that the clips are from.
     names : tuple of str
         The clips' paths.
+    temperature : float in 0.05..20
+        Of the calibration that fused scores get where they are served; 1 for a run, which has none.
     """
 
     windows: NDArray[np.float64]
@@ -53,10 +55,11 @@ class ClipScores:
     groups: tuple[str, ...]
     parts: tuple[str, ...]
     names: tuple[str, ...]
+    temperature: float = 1.0
 
     def fused(self, rule: str) -> NDArray[np.float64]:
         """One row of scores per clip: (clips, labels)."""
-        return fuse_clips(self.windows, self.clip_of_window, rule)
+        return fuse_clips(self.windows, self.clip_of_window, rule, self.temperature)
 
     def of_network(self, name: str) -> NDArray[np.float64]:
         """One row of scores per clip from one network alone: (clips, labels)."""
@@ -65,7 +68,8 @@ class ClipScores:
 
     def fused_windows(self, rule: str) -> NDArray[np.float64]:
         """One row of scores per window: (windows, labels)."""
-        return np.stack([decide(self.windows[:, [index]], rule) for index in range(self.windows.shape[1])])
+        count = self.windows.shape[1]
+        return np.stack([decide(self.windows[:, [index]], rule, self.temperature) for index in range(count)])
 
     def save(self, folder: Path) -> None:
         """Write `scores.npz`, from which another run's temperature may be fitted.
@@ -98,9 +102,10 @@ class ClipScores:
                 arrays: Any = {name: held[name] for name in ("windows", "clip_of_window", "truth")}
                 names = ("labels", "devices", "groups", "parts", "names")
                 texts: Any = {name: tuple(str(text) for text in held[name]) for name in names}
+                temperature = float(held["temperature"]) if "temperature" in held else 1.0  # older ones have none
         except (OSError, ValueError, KeyError) as error:
             raise TrainingError(f"{path}: not readable ({error}); evaluate the run again") from error
-        return cls(**arrays, **texts)
+        return cls(**arrays, **texts, temperature=temperature)
 
 
 def score_clips(
@@ -143,6 +148,7 @@ def score_clips(
         tuple(clip.group for clip in clips),
         tuple(sorted({clip.part for clip in clips})),
         tuple(str(clip.path) for clip in clips),
+        classifier.bundle.temperature,
     )
 
 

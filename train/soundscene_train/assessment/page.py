@@ -20,6 +20,8 @@ td,th{padding:.2rem .8rem;text-align:right;border-bottom:1px solid #e4e7eb}
 td:first-child,th:first-child{text-align:left;padding-left:0}svg{max-width:100%;height:auto}.note{color:#52606d}
 """
 
+_SERVED: Final = "A bundle serves the scores before it until `soundscene-train calibrate` puts it in."
+
 
 def render(content: Mapping[str, Any], cost: Mapping[str, Any] | None = None) -> str:
     """Return the page.
@@ -103,14 +105,16 @@ def _calibration(calibration: Mapping[str, Any]) -> str:
         each = ", ".join(f"{value} for part {part}" for part, value in calibration["temperature_by_part"].items())
         note = (
             f"Temperature {each}: each fitted on the clips of the other parts, which the networks that scored them had "
-            f"not seen; {calibration['temperature']} on all of them. The scores served are those before it."
+            f"not seen; {calibration['temperature']} on all of them. {_SERVED}"
         )
     elif "temperature" in calibration:
         fitted = calibration["fitted_on"]
         note = (
             f"Temperature {calibration['temperature']}, fitted on {fitted['clips']} held-out training clips "
-            f"(part {', '.join(fitted['parts'])}). The bundle's own scores are those before it."
+            f"(part {', '.join(fitted['parts'])}). {_SERVED}"
         )
+    if (served := calibration.get("served_temperature", 1.0)) != 1.0:
+        note = f"Before: as served, calibrated with a temperature of {served}. {note}"
     after = calibration.get("after", {}).get("reliability")
     return (
         "<h2>Calibration</h2>"

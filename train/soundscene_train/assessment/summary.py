@@ -61,7 +61,7 @@ def summarise(scores: ClipScores, rule: str, held_out: ClipScores | None = None)
             for device in sorted(set(scores.devices) - {""})
             if (chosen := np.asarray(scores.devices) == device).any()
         },
-        "calibration": {"before": _calibration(fused, scores.truth)},
+        "calibration": {"served_temperature": scores.temperature, "before": _calibration(fused, scores.truth)},
         "selective_windows": selective(scores.fused_windows(rule), scores.truth[scores.clip_of_window]),
     }
     if held_out is not None:
@@ -69,13 +69,13 @@ def summarise(scores: ClipScores, rule: str, held_out: ClipScores | None = None)
         summary["calibration"] |= {
             "temperature": round(temperature, 4),
             "fitted_on": {"parts": list(held_out.parts), "clips": len(held_out.truth)},
-            "after": _calibration(apply_temperature(fused, temperature), scores.truth),
+            "after": _calibration(apply_temperature(fused, temperature / scores.temperature), scores.truth),
         }
     return summary
 
 
 def held_out_temperature(scores: ClipScores, held_out: ClipScores, rule: str) -> float:
-    """Fit a temperature on training clips, and refuse to fit it on the test.
+    """Fit a temperature of uncalibrated scores on training clips, and refuse to fit it on the test.
 
     Raises
     ------
@@ -90,7 +90,7 @@ def held_out_temperature(scores: ClipScores, held_out: ClipScores, rule: str) ->
             f"a temperature cannot be fitted on {', '.join(shared)}, which this evaluation tests: calibrate from a run "
             "that was tested on a part of the training data"
         )
-    return fit_temperature(held_out.fused(rule), held_out.truth)
+    return held_out.temperature * fit_temperature(held_out.fused(rule), held_out.truth)
 
 
 def cross_fitted_calibration(tests: Sequence[ClipScores], rule: str) -> dict[str, Any]:

@@ -1,0 +1,100 @@
+"""A bundle is calibrated by what its evaluation found, or by clips it has not seen, and nothing else in it changes."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from soundscene.bundle import Bundle, load_bundle
+from soundscene.cli.info import bundle_to_dict, bundle_to_text
+from soundscene.fusion import Calibration
+from soundscene_train.__main__ import main
+from soundscene_train.calibrate import calibrated_bundle, calibration_from_clips, calibration_from_metrics
+from soundscene_train.errors import TrainingError
+from soundscene_train.export import ExportNames
+from soundscene_train.plan import Plan
+from soundscene_train.stages import Reporter, evaluate_run, export_run
+
+CROSS_FITTED = {"temperature": 2.64, "temperature_by_part": {"1": 2.3, "2": 2.8}}
+HELD_OUT = {"temperature": 1.9, "fitted_on": {"parts": ["4"], "clips": 80}}
+
+
+@pytest.fixture
+def bundle(esc_plan: Plan, esc_run: Path, tmp_path: Path) -> Bundle:
+    """Trained on parts 1 and 2, tested on 3."""
+    evaluate_run(esc_plan, esc_run, Reporter())
+    return export_run(esc_plan, esc_run, tmp_path / "bundle", ExportNames("tiny"))
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        (CROSS_FITTED, Calibration(2.64, "320 clips: each by the others")),
+        (HELD_OUT, Calibration(1.9, "80 clips held out of its training, part 4")),
+    ],
+)
+def test_the_temperature_of_the_evaluation_is_taken(
+    tiny_bundle: Bundle, found: dict[str, Any], expected: Calibration
+) -> None:
+    """The manifest's metrics hold it, and say what it was fitted on."""
+    metrics = {"clip_count": 320, "tested_on": "each by the others", "calibration": found}
+    assert calibration_from_metrics(replace(tiny_bundle, metrics=metrics)) == expected
+
+
+@pytest.mark.parametrize(
+    ("found", "message"),
+    [
+        ({"before": {}}, "without a temperature"),
+        (CROSS_FITTED | {"temperature": 0.05}, "at its limit"),
+        (HELD_OUT | {"temperature": 20.0}, "80 clips held out .* too few wrong answers"),
+    ],
+)
+def test_a_temperature_that_says_nothing_is_refused(tiny_bundle: Bundle, found: dict[str, Any], message: str) -> None:
+    """None was fitted, or it ran into its limit, as it does where every clip is right."""
+    metrics = {"clip_count": 320, "tested_on": "each by the others", "calibration": found}
+    with pytest.raises(TrainingError, match=message):
+        calibration_from_metrics(replace(tiny_bundle, metrics=metrics))
+
+
+def test_nothing_but_the_calibration_changes(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    """Networks, files and settings are those of the old bundle; version, hash and calibration are new."""
+    made = calibrated_bundle(tiny_bundle, Calibration(2.5, "320 clips"), tmp_path / "made", None, "calibrate it")
+    assert load_bundle(made.directory).temperature == 2.5
+    assert made.files == tiny_bundle.files
+    assert made.networks == tiny_bundle.networks
+    for name in ("front_end", "fusion", "metrics", "labels", "standardisation", "self_test"):
+        assert getattr(made, name) == getattr(tiny_bundle, name), name
+    assert made.version == "1-calibrated"
+    assert made.hash != tiny_bundle.hash
+    assert made.provenance["uncalibrated_hash"] == tiny_bundle.hash
+    assert "320 clips" in bundle_to_text(bundle_to_dict(made))
+
+
+def test_clips_calibrate_a_bundle_that_was_trained_without_them(
+    bundle: Bundle, esc_plan: Plan, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The command fits on unseen parts alone; `evaluate` then finds what it promised, and fitting again the same."""
+    monkeypatch.chdir(tmp_path)
+    data = ["--dataset", "esc10", "--data-dir", str(esc_plan.data_dir)]
+    words = ["calibrate", "--bundle", str(bundle.directory), "--bundle-version", "2", *data]
+    assert main([*words, "--out", "made"]) == 0
+    said = capsys.readouterr().out
+    made = load_bundle("made")
+    assert made.calibration is not None
+    assert made.calibration.fitted_on == "12 clips of esc10, part 3"
+    assert made.version == "2"
+    promised = float(said.split("with the temperature ")[1].split()[0])
+    assert main(["evaluate", "--bundle", "made", *data, "--out", "out"]) == 0
+    found = json.loads(Path("out/evaluation.json").read_text())
+    assert found["results"]["product"]["log_loss"] == pytest.approx(promised, abs=1e-3)
+    assert found["results"]["product"]["correct_count"] == bundle.metrics["correct_count"]
+    assert found["metrics"]["calibration"]["served_temperature"] == made.temperature
+    assert "as served, calibrated" in Path("out/report.html").read_text()
+    again, before, after = calibration_from_clips(made, esc_plan, Reporter())
+    assert again.temperature == pytest.approx(made.temperature, rel=1e-3)
+    assert before == pytest.approx(after, abs=1e-4)
+    assert main([*words, "--out", "other", "--test-parts", "1"]) == 2
+    assert "trained on 1" in capsys.readouterr().err
+    assert not Path("other").exists()

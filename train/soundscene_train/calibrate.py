@@ -1,0 +1,122 @@
+"""A finished bundle whose scores mean how often they are right: a temperature put in, nothing trained again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from soundscene._manifest import FILE_NAME, decode
+from soundscene.bundle import Bundle, write_bundle
+from soundscene.classifier import SceneClassifier
+from soundscene.fusion import TEMPERATURES, Calibration
+from soundscene.known_sound import require_known_scores
+from soundscene_train.assessment.assess import clips_to_test
+from soundscene_train.assessment.calibration import apply_temperature, fit_temperature, log_loss
+from soundscene_train.assessment.clip_scores import score_clips
+from soundscene_train.datasets import open_dataset
+from soundscene_train.errors import TrainingError
+from soundscene_train.plan import Plan
+from soundscene_train.stages import Reporter
+
+__all__ = ["calibrated_bundle", "calibration_from_clips", "calibration_from_metrics"]
+
+
+def calibration_from_metrics(bundle: Bundle) -> Calibration:
+    """Return the temperature that the evaluation in a bundle's manifest has fitted.
+
+    Raises
+    ------
+    TrainingError
+        None was fitted, or it says nothing.
+    """
+    found = bundle.metrics.get("calibration", {})
+    if "temperature" not in found:
+        raise TrainingError(
+            f"bundle {bundle.name} {bundle.version} was exported without a temperature: evaluate its run with "
+            "--calibrate-from and export it again, export it with --metrics-from of a cross-validation, or give clips "
+            "it was not trained on with --dataset and --data-dir"
+        )
+    if "fitted_on" in found:
+        parts = ", ".join(found["fitted_on"]["parts"])
+        clips = f"{found['fitted_on']['clips']} clips held out of its training, part {parts}"
+    else:
+        clips = f"{bundle.metrics['clip_count']} clips: {bundle.metrics['tested_on']}"
+    return _useful(found["temperature"], clips)
+
+
+def calibration_from_clips(bundle: Bundle, plan: Plan, reporter: Reporter) -> tuple[Calibration, float, float]:
+    """Fit a temperature on clips that a bundle was not trained on, scored as it is served.
+
+    Parameters
+    ----------
+    bundle : Bundle
+        As it is; a calibration it may have is replaced, not added to.
+    plan : Plan
+        Its data set and `test_parts` name the clips; None takes all parts that the bundle was not trained on.
+    reporter : Reporter
+        Told how far it is.
+
+    Returns
+    -------
+    calibration : Calibration
+    before, after : float
+        Log loss of these clips as they were scored, and with the temperature; the second is optimistic.
+
+    Raises
+    ------
+    TrainingError
+        A clip was trained on, has a label the bundle does not know, or there are too few to tell.
+    """
+    dataset = open_dataset(plan.dataset_name, plan.data_dir, plan.city, plan.fold_count)
+    clips = clips_to_test(bundle, dataset, plan.test_parts)
+    scores = score_clips(SceneClassifier(bundle), clips, None, lambda done, total: reporter.step("clips", done, total))
+    fused = scores.fused(bundle.fusion.rule)
+    change = fit_temperature(fused, scores.truth)
+    name = f"{len(clips)} clips of {dataset.name}, part {', '.join(scores.parts)}"
+    after = log_loss(apply_temperature(fused, change), scores.truth)
+    return _useful(round(change * scores.temperature, 4), name), log_loss(fused, scores.truth), after
+
+
+def calibrated_bundle(
+    bundle: Bundle, calibration: Calibration, target: Path, version: str | None = None, command: str = ""
+) -> Bundle:
+    """Write a bundle with a calibration: the same networks, files and metrics under another version.
+
+    Parameters
+    ----------
+    bundle : Bundle
+        Stays as it is, unless it is written over.
+    calibration : Calibration
+        Replaces the one it may have.
+    target : Path
+        The new bundle's folder.
+    version : str or None
+        None puts "-calibrated" behind the old one.
+    command : str
+        What made it, for the record.
+
+    Raises
+    ------
+    BundleError
+        The bundle does not score a known sound as it did where it was made, or cannot be written.
+    """
+    require_known_scores(SceneClassifier(bundle))  # writing stores what is scored here
+    fields: dict[str, Any] = decode((bundle.directory / FILE_NAME).read_bytes())
+    for made_by_writing in ("format_version", "self_test", "files"):
+        del fields[made_by_writing]
+    fields["version"] = version or f"{bundle.version}-calibrated"
+    fields["calibration"] = calibration.to_dict()
+    fields["provenance"] |= {"calibrated_by": command, "uncalibrated_hash": bundle.hash}
+    files = {name: (bundle.directory / name).read_bytes() for name in bundle.files}
+    return write_bundle(target, fields, files)
+
+
+def _useful(temperature: float, clips: str) -> Calibration:
+    """Refuse a temperature at its limit, where the clips do not tell."""
+    low, high = TEMPERATURES
+    if not 1.01 * low < temperature < 0.99 * high:
+        raise TrainingError(
+            f"a temperature of {temperature:g} is at its limit: {clips} have too few wrong answers, or too many, "
+            "to calibrate on"
+        )
+    return Calibration(temperature, clips)
