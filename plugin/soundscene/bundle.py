@@ -31,11 +31,14 @@ from soundscene.fusion import Calibration, FusionSettings, decide
 from soundscene.networks import Network, patch_shape
 from soundscene.settings import NETWORK_NAMES, FrontEndSettings
 
-__all__ = ["DEMO_BUNDLE_NAME", "FORMAT_VERSION", "Bundle", "load_bundle", "write_bundle"]
+__all__ = ["DEMO_BUNDLE_NAME", "FORMAT_VERSION", "Bundle", "load_bundle", "rewrite_bundle", "write_bundle"]
 
 FORMAT_VERSION: Final = _manifest.FORMAT_VERSION
 DEMO_BUNDLE_NAME: Final = "esc10-demo"
 """The bundle inside the package."""
+
+_MADE_BY_WRITING: Final = ("format_version", "self_test", "files")
+"""Fields of the manifest that nobody gives."""
 
 _MAX_FILE_BYTES: Final = 256 * 1024 * 1024
 """Far above any scene network; keeps a folder named by mistake from filling the memory."""
@@ -186,6 +189,37 @@ def write_bundle(directory: Path | str, manifest_fields: Mapping[str, Any], file
     except OSError as error:
         raise BundleError(f"bundle {target}: cannot be written: {error.strerror or error}") from error
     return load_bundle(target)
+
+
+def rewrite_bundle(bundle: Bundle, directory: Path | str, changes: Mapping[str, Any]) -> Bundle:
+    """Write a bundle again, the same files under a manifest of which some fields are changed.
+
+    Parameters
+    ----------
+    bundle : Bundle
+        Stays as it is, unless `directory` is its own.
+    directory : path
+        As in `write_bundle`.
+    changes : mapping
+        Fields of the manifest.
+
+    Raises
+    ------
+    BundleError
+        The old bundle has changed since it was read, does not score a known sound as it did where it was made, or the
+        new one cannot be written.
+    """
+    from soundscene.classifier import SceneClassifier
+    from soundscene.known_sound import require_known_scores
+
+    try:
+        fields = _manifest.decode(_read_file(bundle.directory / _manifest.FILE_NAME))
+        files = _read_files(bundle.directory, bundle.files)
+    except OSError as error:
+        raise BundleError(f"bundle {bundle.directory}: cannot be read: {error.strerror or error}") from error
+    require_known_scores(SceneClassifier(bundle))  # writing stores what is scored here
+    kept = {key: value for key, value in fields.items() if key not in _MADE_BY_WRITING}
+    return write_bundle(directory, {**kept, **changes}, files)
 
 
 def _not_yet_measured(labels: object) -> dict[str, list[float]]:

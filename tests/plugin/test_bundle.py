@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from soundscene.bundle import FORMAT_VERSION, Bundle, load_bundle, write_bundle
+from soundscene.bundle import FORMAT_VERSION, Bundle, load_bundle, rewrite_bundle, write_bundle
 from soundscene.errors import BundleError
 from soundscene.fusion import Calibration
 from soundscene.settings import NETWORK_NAMES
@@ -48,6 +48,39 @@ def test_a_calibration_reads_back(copy: Path) -> None:
     _edit_manifest(copy, lambda m: m.update(calibration={"temperature": 2.5, "fitted_on": "320 clips"}))
     assert load_bundle(copy).calibration == Calibration(2.5, "320 clips")
     assert load_bundle(copy).temperature == 2.5
+
+
+def test_a_bundle_written_again_differs_in_what_was_changed_alone(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    """Files, settings and scores of the known sound are the old ones."""
+    made = rewrite_bundle(tiny_bundle, tmp_path / "made", {"version": "2", "description": "again"})
+    assert (made.version, made.description) == ("2", "again")
+    for name in ("files", "networks", "labels", "front_end", "fusion", "calibration", "metrics", "self_test"):
+        assert getattr(made, name) == getattr(tiny_bundle, name), name
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda folder: (folder / "mel.tflite").write_bytes(b"other"), "damaged"),
+        (lambda folder: (folder / "manifest.json").unlink(), "cannot be read"),
+    ],
+)
+def test_a_bundle_that_changed_meanwhile_is_not_written_again(
+    copy: Path, tmp_path: Path, spoil: Callable[[Path], object], message: str
+) -> None:
+    """What was read and checked is what is written, or nothing."""
+    bundle = load_bundle(copy)
+    spoil(copy)
+    with pytest.raises(BundleError, match=message):
+        rewrite_bundle(bundle, tmp_path / "made", {"version": "2"})
+    assert not (tmp_path / "made").exists()
+
+
+def test_a_bundle_that_scores_otherwise_here_is_not_written_again(copy: Path, tmp_path: Path) -> None:
+    """Its stored scores would be lost, and with them the sign that something is wrong."""
+    _edit_manifest(copy, lambda m: m["self_test"].update(mel=[0.25, 0.25, 0.25, 0.25]))
+    with pytest.raises(BundleError, match="known sound differ"):
+        rewrite_bundle(load_bundle(copy), tmp_path / "made", {"version": "2"})
 
 
 def test_the_hash_ignores_white_space_and_key_order(tiny_bundle: Bundle, copy: Path) -> None:

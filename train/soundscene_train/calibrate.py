@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
-from soundscene._manifest import FILE_NAME, decode
-from soundscene.bundle import Bundle, write_bundle
+from soundscene.bundle import Bundle, rewrite_bundle
 from soundscene.classifier import SceneClassifier
 from soundscene.fusion import TEMPERATURES, Calibration
-from soundscene.known_sound import require_known_scores
 from soundscene_train.assessment.assess import clips_to_test
 from soundscene_train.assessment.calibration import apply_temperature, fit_temperature, log_loss
 from soundscene_train.assessment.clip_scores import score_clips
@@ -100,15 +97,12 @@ def calibrated_bundle(
     BundleError
         The bundle does not score a known sound as it did where it was made, or cannot be written.
     """
-    require_known_scores(SceneClassifier(bundle))  # writing stores what is scored here
-    fields: dict[str, Any] = decode((bundle.directory / FILE_NAME).read_bytes())
-    for made_by_writing in ("format_version", "self_test", "files"):
-        del fields[made_by_writing]
-    fields["version"] = version or f"{bundle.version}-calibrated"
-    fields["calibration"] = calibration.to_dict()
-    fields["provenance"] |= {"calibrated_by": command, "uncalibrated_hash": bundle.hash}
-    files = {name: (bundle.directory / name).read_bytes() for name in bundle.files}
-    return write_bundle(target, fields, files)
+    changes = {
+        "version": version or f"{bundle.version}-calibrated",
+        "calibration": calibration.to_dict(),
+        "provenance": {**bundle.provenance, "calibrated_by": command, "uncalibrated_hash": bundle.hash},
+    }
+    return rewrite_bundle(bundle, target, changes)
 
 
 def _useful(temperature: float, clips: str) -> Calibration:
