@@ -30,11 +30,12 @@ def test_tables_share_their_cells() -> None:
 
 
 def test_seeds_make_a_mean_an_interval_and_a_comparison() -> None:
-    """Two seeds at 60 and 70 % give 65 with Student's interval, beside the paper's 66.7; one seed has no interval."""
+    """Seeds at 60 and 70 % give 65, Student's interval cut to 0..100 % and the paper's 66.7; one or equal ones none."""
     results = [{"product": {"accuracy": share, "device_accuracy": {"a": 0.8}}} for share in (0.6, 0.7)]
     entries = collect(TABLES["table5"], {"product": results})
     assert [(entry.column, entry.paper) for entry in entries] == [("all", 66.7), ("a", 79.1)]
-    assert "| product | all | 65.0 | 1.5 to 128.5 | 66.7 |" in format_entries("t", entries, "tau")
+    assert "| product | all | 65.0 | 1.5 to 100.0 | 66.7 |" in format_entries("t", entries, "tau")
+    assert "| product | a | 80.0 |  | 79.1 |" in format_entries("t", entries, "tau")
     alone = collect(TABLES["table5"], {"product": results[:1]})
     assert "| product | all | 60.0 |  | 66.7 |" in format_entries("t", alone, "esc10")
 

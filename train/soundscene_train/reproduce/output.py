@@ -74,10 +74,11 @@ def _plot(path: Path, title: str, entries: Sequence[Entry]) -> None:
     for number, row in enumerate(rows):
         mine = [entry for entry in entries if entry.row == row]
         places = [columns.index(entry.column) + (number - (len(rows) - 1) / 2) * width for entry in mine]
-        halves = [entry.interval.high - entry.mean if entry.interval else 0.0 for entry in mine]
+        below = [entry.mean - entry.interval.low if entry.interval else 0.0 for entry in mine]
+        above = [entry.interval.high - entry.mean if entry.interval else 0.0 for entry in mine]
         bars = axes.bar(places, [entry.mean for entry in mine], width * 0.9, label=row)
-        if any(halves):
-            axes.errorbar(places, [e.mean for e in mine], halves, fmt="none", ecolor="black", linewidth=1)
+        if any(above):
+            axes.errorbar(places, [e.mean for e in mine], (below, above), fmt="none", ecolor="black", linewidth=1)
         printed = [(place, entry.paper) for place, entry in zip(places, mine, strict=True) if entry.paper is not None]
         axes.scatter(
             [place for place, _ in printed],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -66,8 +66,11 @@ class Entry:
 
     @property
     def interval(self) -> Interval | None:
-        """Student's t interval over the seeds; None for one seed."""
-        return mean_interval(self.values)
+        """Student's t interval over the seeds, within 0 to 100 %; None where they show no difference, as one cannot."""
+        if len(set(self.values)) < 2:
+            return None
+        found = mean_interval(self.values)
+        return found and replace(found, low=max(0.0, found.low), high=min(100.0, found.high))
 
 
 def collect(table: Table, results: Mapping[str, Sequence[Results]]) -> list[Entry]:
