@@ -14,7 +14,7 @@ MINUTES ?= 30
 CASES ?= 20000
 PYTEST_ARGS ?=
 
-.PHONY: help setup test lint format demo bench soak faults fuzz bombs essentia dashboard clean
+.PHONY: help setup test lint format demo bench soak faults fuzz bombs shared essentia dashboard clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -63,6 +63,9 @@ fuzz: $(READY)  ## CASES (20000) of hostile records and of misbehaving streams f
 bombs: $(READY)  ## read batches that unpack to a gigabyte, guarded and as the client alone does: memory of each, in bytes
 	@for codec in gzip snappy lz4 zstd; do for reader in guarded library; do \
 		echo "$$codec $$reader: $$($(BIN)/python -m tests.stream_worker.broker.bomb $$codec $$reader)"; done; done
+
+shared: $(READY)  ## train on several devices and machines, three minutes; `make test` leaves the two dearest of these out
+	$(BIN)/pytest tests/train/test_machines.py tests/train/test_keras_trainer.py $(PYTEST_ARGS)
 
 ESSENTIA := .venv-essentia/.ready
 

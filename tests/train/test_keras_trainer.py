@@ -109,6 +109,7 @@ def test_settling_keeps_the_averaged_weights(tiny_recipe: Recipe) -> None:
     assert any(not np.allclose(np.asarray(one), np.asarray(other)) for one, other in moved)
 
 
+@pytest.mark.slow
 def test_devices_share_each_batch() -> None:
     """Two devices see half a batch each, so that only batch norm, which is each device's own, tells them from one."""
     (alone, weights), (mirrored, mirrored_weights) = train_apart("one", "all")

@@ -127,6 +127,7 @@ def test_a_backend_that_cannot_connect_machines_is_refused() -> None:
         join(Machines(0, 2))
 
 
+@pytest.mark.slow
 def test_two_machines_train_as_one_does() -> None:
     """Each takes its half of every batch, and both end at the losses and weights of a single device."""
     alone = subprocess.run(
