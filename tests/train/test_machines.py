@@ -157,6 +157,7 @@ def test_only_the_first_machine_writes(esc_plan: Plan, tmp_path: Path, monkeypat
     assert list((tmp_path / "run" / "mel").iterdir()) == []
 
 
+@pytest.mark.slow
 def test_machines_that_see_different_folders_end(esc_folder: Path, tmp_path: Path) -> None:
     """A checkpoint that one of them lacks ends both with one line, and is kept."""
     data = ["--dataset", "esc10", "--data-dir", str(esc_folder), "--cache-dir", str(tmp_path / "cache")]
