@@ -52,7 +52,7 @@ bench: $(READY)  ## measure plugin, training and, on a real broker, the worker; 
 soak: $(READY)  ## a worker under load for MINUTES (30): memory, threads, files, lag, catch-up, auditor's verdict
 	@$(BIN)/python -m benchmarks.soak --minutes $(MINUTES)
 
-faults: $(READY)  ## do to a real broker and its workers what can go wrong; writes docs/faults.md, 13 minutes
+faults: $(READY)  ## do to a real broker and its workers what can go wrong; writes docs/faults.md, 15 minutes
 	@SOUNDSCENE_REQUIRE_SERVICES=1 SOUNDSCENE_FAULTS_PAGE=docs/faults.md $(BIN)/pytest tests/faults $(PYTEST_ARGS)
 
 fuzz: $(READY)  ## CASES (20000) of hostile records and of misbehaving streams for each property
