@@ -75,9 +75,7 @@ class FusionSettings:
         SettingsError
             A key is unknown or missing, or a value is outside its range.
         """
-        names = {field.name for field in fields(cls)}
-        if set(values) != names:
-            raise SettingsError(f"fusion settings need exactly the keys {sorted(names)}, got {sorted(values)}")
+        _require_keys("fusion", cls, values)
         return cls(**values)
 
 
@@ -120,8 +118,7 @@ class Calibration:
         SettingsError
             A key is unknown or missing, or a value is outside its range.
         """
-        if set(values) != {field.name for field in fields(cls)}:
-            raise SettingsError(f"a calibration has exactly a temperature and fitted_on, got {sorted(values)}")
+        _require_keys("a calibration", cls, values)
         return cls(**values)
 
 
@@ -168,6 +165,12 @@ def _require_temperature(value: object) -> None:
     low, high = TEMPERATURES
     if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
         raise SettingsError(f"temperature must lie in [{low}, {high}], got {value!r}")
+
+
+def _require_keys(what: str, cls: type[FusionSettings | Calibration], values: dict[str, Any]) -> None:
+    names = sorted(field.name for field in fields(cls))
+    if sorted(values) != names:
+        raise SettingsError(f"{what} needs exactly the keys {names}, got {sorted(values)}")
 
 
 def _require_choice(field: str, value: object, choices: tuple[str, ...]) -> None:

@@ -124,7 +124,7 @@ def test_the_hash_changes_with_anything_that_changes_a_verdict(tiny_bundle: Bund
         (lambda m: m.update(mood="good"), "unknown"),
         (lambda m: m.update(name="../evil"), "name must be"),
         (lambda m: m.update(description=7), "description"),
-        (lambda m: m.update(calibration={}), "a calibration has exactly"),
+        (lambda m: m.update(calibration={}), "a calibration needs exactly the keys"),
         (lambda m: m.update(calibration=2.0), "calibration must be a JSON object"),
         (lambda m: m.update(calibration={"temperature": 0.0, "fitted_on": "clips"}), "temperature must lie in"),
         (lambda m: m.update(calibration={"temperature": "2", "fitted_on": "clips"}), "temperature must lie in"),
