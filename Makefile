@@ -64,7 +64,7 @@ bombs: $(READY)  ## read batches that unpack to a gigabyte, guarded and as the c
 	@for codec in gzip snappy lz4 zstd; do for reader in guarded library; do \
 		echo "$$codec $$reader: $$($(BIN)/python -m tests.stream_worker.broker.bomb $$codec $$reader)"; done; done
 
-shared: $(READY)  ## train on several devices and machines, three minutes; `make test` leaves the dearest of these out
+shared: $(READY)  ## train on several devices and machines, 4 minutes; `make test` leaves the dearest of these out
 	$(BIN)/pytest tests/train/test_machines.py tests/train/test_keras_trainer.py $(PYTEST_ARGS)
 
 ESSENTIA := .venv-essentia/.ready
