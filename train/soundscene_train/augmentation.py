@@ -181,7 +181,7 @@ def with_noise(
 def mix_styles(spectra: Array, probability: float, generator: Generator) -> Array:
     """Move some windows towards the mean and deviation that each band has, over time, in another window of the batch.
 
-    Freq-MixStyle (Schmid et al., DCASE 2022; after Zhou et al., 2021): what is said stays, who recorded it blurs.
+    Freq-MixStyle (Schmid et al., DCASE 2022; after Zhou et al., 2021): what sounds stays, what recorded it blurs.
     Targets stay as they are.
 
     Parameters
