@@ -79,15 +79,14 @@ def test_an_interrupted_run_goes_on_to_the_same_weights(tiny_recipe: Recipe, tmp
     The mean is that of epochs 2 to 4, so it is interrupted too.
     """
     recipe = keras_recipe(tiny_recipe, epochs=4, schedule="cosine", average_last_share=0.6)
-    straight, first, second = (KerasTrainer("cqt", recipe, make_three_kinds()) for _ in range(3))
-    for _ in range(4):
-        straight.train_epoch()
-    first.train_epoch()
-    first.train_epoch()
-    first.save(tmp_path / "checkpoint.npz")
+    straight, second = (KerasTrainer("cqt", recipe, make_three_kinds()) for _ in range(2))
+    straight.train_epoch()
+    straight.train_epoch()
+    straight.save(tmp_path / "checkpoint.npz")
     second.restore(tmp_path / "checkpoint.npz")
-    second.train_epoch()
-    second.train_epoch()
+    for trainer in (straight, second):
+        trainer.train_epoch()
+        trainer.train_epoch()
     assert second.history == pytest.approx(straight.history, abs=1e-5)
     for one, other in zip(straight.model.weights, second.model.weights, strict=True):
         np.testing.assert_allclose(np.asarray(one), np.asarray(other), atol=1e-4, err_msg=one.path)

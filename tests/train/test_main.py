@@ -84,17 +84,16 @@ def test_run_goes_all_the_way_and_goes_on(
     assert correct == metrics["correct_count"]
 
 
-def test_two_processes_train_as_one_does(esc_plan: Plan, tmp_path: Path) -> None:
+def test_two_processes_train_as_one_does(esc_plan: Plan, esc_run: Path, tmp_path: Path) -> None:
     """Side by side in processes the networks end with the same weights as one after the other."""
-    alone, beside, networks = tmp_path / "alone", tmp_path / "beside", ("mel", "gammatone")
-    fit_run(esc_plan, alone, Reporter(), networks)
+    beside, networks = tmp_path / "beside", ("mel", "gammatone")
     fit_run(esc_plan, beside, Reporter(), networks, jobs=2)
     for name in networks:
-        one, other = (np.load(folder / name / "checkpoint.npz") for folder in (alone, beside))
+        one, other = (np.load(folder / name / "checkpoint.npz") for folder in (esc_run, beside))
         for key in one.files:
             np.testing.assert_array_equal(one[key], other[key], err_msg=key)
     with pytest.raises(TrainingError, match="holds no trained cqt network"):
-        evaluate_run(esc_plan, alone, Reporter())
+        evaluate_run(esc_plan, beside, Reporter())
 
 
 def test_the_synthetic_city_trains_on_every_device(tiny_recipe: Recipe, tmp_path: Path) -> None:
