@@ -100,12 +100,14 @@ def test_clips_calibrate_a_bundle_that_was_trained_without_them(
     assert not Path("other").exists()
 
 
-def test_a_data_set_without_its_folder_is_no_wish_for_the_metrics(
+def test_half_a_data_set_is_no_wish_for_the_metrics(
     tiny_bundle: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Who names clips gets those or an error, never another temperature."""
     words = ["calibrate", "--bundle", str(tiny_bundle.directory), "--out", str(tmp_path / "made")]
     assert main([*words, "--dataset", "folder"]) == 2
     assert "folder needs --data-dir" in capsys.readouterr().err
+    assert main([*words, "--data-dir", str(tmp_path)]) == 2
+    assert "name with --dataset" in capsys.readouterr().err
     assert main(words) == 2
     assert "without a temperature" in capsys.readouterr().err

@@ -161,7 +161,7 @@ def _calibrate(arguments: argparse.Namespace, command: str) -> None:
     from soundscene_train.console import ConsoleReporter
 
     bundle = load_bundle(arguments.bundle)
-    if arguments.data_dir is None and arguments.dataset == "synthetic":  # nobody named any clips
+    if arguments.dataset is None and arguments.data_dir is None:
         calibration = calibration_from_metrics(bundle)
     else:
         plan, _ = plan_from(arguments, command)

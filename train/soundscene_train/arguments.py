@@ -51,7 +51,7 @@ def make_parser() -> argparse.ArgumentParser:
         "compare": "pair two evaluated runs clip by clip: gained, lost, and a sign test",
         "compress": "test a trained run again in fewer bytes: a curve of bytes against accuracy and log loss",
         "export": "write a run's bundle",
-        "calibrate": "calibrate a bundle's scores by its own evaluation or, with --data-dir, by clips it has not seen",
+        "calibrate": "calibrate a bundle's scores by its own evaluation or, with --dataset, by clips it has not seen",
         "run": "prepare, fit, evaluate and export",
         "reproduce": "train a table of the paper and set it beside the paper's figures",
     }
@@ -97,8 +97,10 @@ def plan_from(arguments: argparse.Namespace, command: str) -> tuple[Plan, Path]:
     SettingsError
         The recipe is unknown or damaged.
     DatasetError
-        The data set needs a folder and none is given.
+        The data set needs a folder and none is given, or the other way round.
     """
+    if arguments.dataset is None:
+        raise DatasetError("name with --dataset what lies in --data-dir")
     recipe = _recipe_from(arguments)
     if arguments.data_dir is None and arguments.dataset != "synthetic":
         raise DatasetError(f"{arguments.dataset} needs --data-dir, the folder it lies in")
@@ -146,7 +148,7 @@ def export_names(arguments: argparse.Namespace, dataset: str, command: str) -> E
 
 def _add_plan_arguments(parser: argparse.ArgumentParser) -> None:
     recipes = ", ".join(packaged_recipes())
-    parser.add_argument("--dataset", choices=DATASET_NAMES, default="synthetic", help="(synthetic)")
+    parser.add_argument("--dataset", choices=DATASET_NAMES, default="synthetic", help="(synthetic; calibrate: none)")
     parser.add_argument("--data-dir", type=Path, metavar="DIR", help="where it lies; synthetic: where it is written")
     parser.add_argument("--cache-dir", type=Path, default=Path("runs/cache"), metavar="DIR", help="(runs/cache)")
     parser.add_argument(
@@ -239,6 +241,7 @@ def _add_calibrate_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, metavar="DIR", required=True, help="the calibrated bundle's folder")
     parser.add_argument("--bundle-version", metavar="V", help="(the bundle's, and -calibrated)")
     _add_plan_arguments(parser)
+    parser.set_defaults(dataset=None)
 
 
 def _add_export_arguments(parser: argparse.ArgumentParser) -> None:
