@@ -59,7 +59,7 @@ def keras_fit_tuned() -> Epoch:
 def fast_step() -> Epoch:
     """What `soundscene-train fit` runs, augmentation included."""
     from soundscene_train.fast_trainer import FastTrainer
-    from soundscene_train.recipe import load_recipe
+    from soundscene_train.recipe_files import load_recipe
 
     recipe = load_recipe("demo").with_fit(epochs=1000, batch_size=BATCH_SIZE)
     trainer = FastTrainer("mel", recipe, make_material(recipe))
@@ -69,7 +69,7 @@ def fast_step() -> Epoch:
 def batches_alone() -> Epoch:
     """The paper's recipe without a network: what even the fastest GPU waits for."""
     from soundscene_train.batches import Batches
-    from soundscene_train.recipe import load_recipe
+    from soundscene_train.recipe_files import load_recipe
 
     recipe = load_recipe("paper").with_fit(batch_size=BATCH_SIZE)
     batches, numbers = Batches("mel", recipe, make_material(recipe)), itertools.count()

@@ -150,7 +150,7 @@ class FrontEndSettings:
         SettingsError
             No preset has this name.
         """
-        if name not in _HOPS_SAMPLES:
+        if name not in PRESET_NAMES:
             raise SettingsError(f"no preset {name!r}; there are {', '.join(PRESET_NAMES)}")
         hop = _HOPS_SAMPLES[name]
         if name == "five-seconds":

@@ -5,7 +5,8 @@ import dataclasses
 import pytest
 
 from soundscene_train.arguments import make_parser, plan_from, reproduction_from
-from soundscene_train.recipe import Recipe, load_recipe
+from soundscene_train.recipe import Recipe
+from soundscene_train.recipe_files import load_recipe
 
 
 def _recipe(words: str) -> Recipe:

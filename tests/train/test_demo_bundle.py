@@ -14,7 +14,7 @@ from soundscene.frontend import FrontEnd, patch
 from soundscene.settings import NETWORK_NAMES
 from soundscene_train import graphs
 from soundscene_train.datasets import open_dataset
-from soundscene_train.recipe import load_recipe, parse_recipe
+from soundscene_train.recipe_files import load_recipe, parse_recipe
 
 SHARED = Path(os.environ.get("SOUNDSCENE_SHARED_DATA", Path(__file__).parents[2].parent / "shared" / "data"))
 

@@ -1,6 +1,7 @@
 """`soundscene-train` from the outside: the whole path, and one clear line for what goes wrong."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -112,8 +113,42 @@ def test_a_plan_is_kept(esc_plan: Plan, tmp_path: Path) -> None:
     esc_plan.save(tmp_path / "run")
     assert Plan.load(tmp_path / "run") == esc_plan
     other = Plan(esc_plan.recipe.with_fit(epochs=9), "esc10", esc_plan.data_dir, esc_plan.cache_dir)
-    with pytest.raises(TrainingError, match="holds a run of another plan"):
+    with pytest.raises(TrainingError, match="holds a run of another plan; name another --run folder, or remove"):
         other.save(tmp_path / "run")
+    for content in ("", '{"recipe', "[]", '{"recipe": {"fit": {"epochs": "x"}}}'):
+        (tmp_path / "run" / "plan.json").write_text(content)
+        for use in (Plan.load, esc_plan.save):
+            with pytest.raises(TrainingError, match=r"plan\.json: not a plan of this version .* another --run folder"):
+                use(tmp_path / "run")
+
+
+def test_a_full_disk_ends_training_with_one_line_and_it_goes_on(esc_plan: Plan, esc_run: Path, tmp_path: Path) -> None:
+    """A checkpoint that finds no room says so, and once there is some, the run ends at the same weights."""
+    home = tmp_path / "run" / "mel"
+    home.mkdir(parents=True)
+    (home / "checkpoint.npz.tmp").symlink_to("/dev/full")
+    with pytest.raises(TrainingError, match=r"mel: cannot be written: No space left on device; make room and run"):
+        fit_run(esc_plan, home.parent, Reporter(), ["mel"])
+    fit_run(esc_plan, home.parent, Reporter(), ["mel"])
+    with np.load(home / "checkpoint.npz") as one, np.load(esc_run / "mel" / "checkpoint.npz") as other:
+        for key in one.files:
+            np.testing.assert_array_equal(one[key], other[key], err_msg=key)
+
+
+def test_damage_in_a_run_is_named(esc_plan: Plan, esc_run: Path, tmp_path: Path) -> None:
+    """A cut file of a trained run is one line that names it, whichever stage reads it."""
+    run = tmp_path / "run"
+    shutil.copytree(esc_run, run)
+    names = ExportNames("damaged")
+    for name in ("mel/checkpoint.npz", "mel/standardisation.json"):
+        content = (run / name).read_bytes()
+        (run / name).write_bytes(content[: len(content) // 2])
+        with pytest.raises(TrainingError, match=rf"{name}: not "):
+            evaluate_run(esc_plan, run, Reporter())
+        (run / name).write_bytes(content)
+    (run / "evaluation.json").write_text("{")
+    with pytest.raises(TrainingError, match=r"evaluation\.json: not what `evaluate` wrote .* evaluate the run again"):
+        export_run(esc_plan, run, tmp_path / "bundle", names)
 
 
 @pytest.mark.parametrize(

@@ -13,11 +13,11 @@ from soundscene_train.assessment.cost import nonzero_bytes
 from soundscene_train.errors import TrainingError
 from soundscene_train.merging import MergedNetwork, merge
 from soundscene_train.network import NetworkSettings
-from soundscene_train.recipe import load_recipe
+from soundscene_train.recipe_files import load_recipe
 from soundscene_train.storage import pack, quantise, store_in_model, unpack
 from tests.train.helpers import lively_model
 from tests.train.test_merging import SETTINGS, bordered_patches
-from tests.train.test_recipe import EXPERIMENTS
+from tests.train.test_recipe_files import EXPERIMENTS
 
 BITS = [32, 8, 6, 5, 4, 2]
 

@@ -66,3 +66,5 @@ def test_what_cannot_teach_is_refused(esc_plan: Plan, teacher: Path, tmp_path: P
     for number, (message, plan) in enumerate(cases.items()):
         with pytest.raises(TrainingError, match=message):
             fit_run(plan, tmp_path / f"pupil-{number}", Reporter(), ["mel"])
+    found = [path.name for path in tmp_path.glob("pupil-*")]
+    assert found == ["pupil-0"], "what does not need the data to be seen is found before a folder is made"

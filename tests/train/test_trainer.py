@@ -98,8 +98,14 @@ def test_a_foreign_checkpoint_is_refused(tiny_recipe: Recipe, tmp_path: Path) ->
     """A damaged file and one of another network are named, not loaded."""
     trainer = FastTrainer("mel", tiny_recipe, make_three_kinds())
     damaged = tmp_path / "damaged.npz"
-    damaged.write_bytes(b"nothing")
-    with pytest.raises(TrainingError, match=r"damaged.npz: not a checkpoint"):
+    trainer.save(damaged)
+    for content in (b"nothing", b"", damaged.read_bytes()[:-100]):
+        damaged.write_bytes(content)
+        with pytest.raises(TrainingError, match=r"damaged.npz: not a checkpoint of this recipe .* remove it"):
+            trainer.restore(damaged)
+    other = dataclasses.replace(tiny_recipe, network=dataclasses.replace(tiny_recipe.network, decomposed=False))
+    FastTrainer("mel", other, make_three_kinds()).save(damaged)
+    with pytest.raises(TrainingError, match=r"damaged.npz: not a checkpoint of this recipe"):
         trainer.restore(damaged)
 
 

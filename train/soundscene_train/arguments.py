@@ -14,7 +14,8 @@ from soundscene_train.datasets import DATASET_NAMES, CitySettings
 from soundscene_train.errors import DatasetError
 from soundscene_train.export import ExportNames
 from soundscene_train.plan import Plan
-from soundscene_train.recipe import DEVICES, ENGINES, Recipe, load_recipe, packaged_recipes
+from soundscene_train.recipe import DEVICES, ENGINES, Recipe
+from soundscene_train.recipe_files import load_recipe, packaged_recipes
 
 __all__ = ["assessment_from", "export_names", "make_parser", "plan_from", "reproduction_from"]
 

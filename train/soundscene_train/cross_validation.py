@@ -13,6 +13,7 @@ from soundscene_train.assessment.assess import AssessmentSettings, assess_scores
 from soundscene_train.assessment.clip_scores import ClipScores
 from soundscene_train.assessment.summary import cross_fitted_calibration, join_robustness
 from soundscene_train.errors import TrainingError
+from soundscene_train.fitting import require_ingredients
 from soundscene_train.plan import Plan
 from soundscene_train.report import write_report
 from soundscene_train.stages import Evaluation, Reporter, evaluate_run, fit_run
@@ -52,6 +53,7 @@ def cross_validate(
     if len(parts) < 2:
         raise TrainingError(f"cross-validation needs at least two parts, and there is {', '.join(parts)}")
     plan = replace(plan, train_parts=tuple(parts), test_parts=())
+    require_ingredients(plan)
     plan.save(folder)
     scores, robustness = [], []
     for part in parts:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from soundscene.settings import NETWORK_NAMES
 from soundscene_train.errors import DatasetError
+from soundscene_train.files import reading, reading_arrays, whole, write_json, writing
 
 __all__ = ["Block", "StoredSpectra", "fill_cache", "is_filled", "open_cache", "slices_of"]
 
@@ -91,16 +92,12 @@ def fill_cache(
     """
     from filelock import FileLock
 
-    try:
+    advice = "make room and run the same command again: what is finished is kept"
+    with writing(folder, "spectrograms", advice, error_type=DatasetError):
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / _LOCK):
             if not is_filled(folder):
                 _fill(folder, clips, compute, jobs, progress)
-    except OSError as error:
-        raise DatasetError(
-            f"{folder}: spectrograms cannot be written: {error.strerror or error}; "
-            "make room and run the same command again: what is finished is kept"
-        ) from error
 
 
 def open_cache(folder: Path) -> tuple[dict[str, StoredSpectra], NDArray[np.int64]]:
@@ -117,7 +114,8 @@ def open_cache(folder: Path) -> tuple[dict[str, StoredSpectra], NDArray[np.int64
     DatasetError
         A file is missing, or not what was written.
     """
-    try:
+    advice = "remove this folder to compute it again"
+    with reading(folder, "a whole cache of spectrograms", advice, error_type=DatasetError):
         index = json.loads((folder / _INDEX).read_text(encoding="utf-8"))
         spectra = {}
         for name in NETWORK_NAMES:
@@ -126,8 +124,6 @@ def open_cache(folder: Path) -> tuple[dict[str, StoredSpectra], NDArray[np.int64
                 raise ValueError(f"{path.name} is not what was written")
             spectra[name] = StoredSpectra(np.load(path, mmap_mode="r"))
         counts = np.asarray(index["windows"], np.int64)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DatasetError(f"{folder}: damaged ({error}); remove this folder to compute it again") from error
     return spectra, np.repeat(np.arange(len(counts)), counts)
 
 
@@ -159,44 +155,40 @@ def _store_block(folder: Path, first: int, clips: Sequence[Path], compute: Calla
     """Compute a block and write it whole or not at all; return its clips."""
     counts, spectra = compute(clips)
     path = _block_path(folder, first)
-    temporary = path.with_suffix(".tmp")
     arrays: dict[str, Any] = {"counts": np.asarray(counts, np.int64), **spectra}
-    with temporary.open("wb") as stream:
+    with whole(path) as stream:
         np.savez(stream, **arrays)
-    temporary.replace(path)
     return len(clips)
 
 
 def _join(folder: Path, starts: Sequence[int]) -> None:
     """Write the arrays, then the index, then remove the blocks: killed in between, the joining begins anew."""
-    counts = [int(count) for block in _blocks(folder, starts) for count in block["counts"]]
+    counts = [int(count) for first in starts for count in _read_block(folder, first, "counts")]
     for name in NETWORK_NAMES:
         _join_network(folder, starts, name, sum(counts))
     checksums = {name: _checksum(folder / f"{name}.npy") for name in NETWORK_NAMES}
-    temporary = folder / f"{_INDEX}.tmp"
-    temporary.write_text(json.dumps({"windows": counts, "checksums": checksums}), encoding="utf-8")
-    temporary.replace(folder / _INDEX)
+    write_json(folder / _INDEX, {"windows": counts, "checksums": checksums})
     for first in starts:
         _block_path(folder, first).unlink()
 
 
 def _join_network(folder: Path, starts: Sequence[int], name: str, window_count: int) -> None:
-    target, at = None, 0
-    for block in _blocks(folder, starts):
-        part = block[name]
-        if target is None:
-            shape = (window_count, *part.shape[1:])
-            target = np.lib.format.open_memmap(folder / f"{name}.npy", "w+", np.float16, shape)
-        target[at : at + len(part)] = part
-        at += len(part)
-    if target is not None:
-        target.flush()
+    """Write one array after the other: a full disk is an error here, where a memory map would end the process."""
+    with (folder / f"{name}.npy").open("wb") as stream:
+        for first in starts:
+            part = np.ascontiguousarray(_read_block(folder, first, name), np.float16)
+            if not stream.tell():
+                header = {"descr": "<f2", "fortran_order": False, "shape": (window_count, *part.shape[1:])}
+                np.lib.format.write_array_header_1_0(stream, header)
+            stream.write(part.data)
 
 
-def _blocks(folder: Path, starts: Sequence[int]) -> Iterator[Any]:
-    for first in starts:
-        with np.load(_block_path(folder, first)) as block:
-            yield block
+def _read_block(folder: Path, first: int, name: str) -> NDArray[Any]:
+    """Read one of a block's arrays."""
+    path = _block_path(folder, first)
+    advice = "remove it and run the same command again"
+    with reading_arrays(path, "a block of spectrograms", advice, error_type=DatasetError) as block:
+        return np.asarray(block[name])
 
 
 def _checksum(path: Path) -> int:

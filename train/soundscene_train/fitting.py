@@ -18,15 +18,16 @@ from soundscene_train.datasets import Selection
 from soundscene_train.errors import TrainingError
 from soundscene_train.fast_trainer import FastTrainer
 from soundscene_train.features import Features, measure_standardisation
+from soundscene_train.files import write_json, writing
 from soundscene_train.keras_trainer import KerasTrainer
 from soundscene_train.machines import Machines
 from soundscene_train.noises import band_noises
 from soundscene_train.plan import Plan
-from soundscene_train.responses import band_responses
+from soundscene_train.responses import band_responses, responses_to_train_with
 from soundscene_train.teaching import taught_targets
 from soundscene_train.trainer import Trainer
 
-__all__ = ["EpochReport", "fit_networks", "one_hot_targets"]
+__all__ = ["EpochReport", "fit_networks", "one_hot_targets", "require_ingredients"]
 
 EpochReport = Callable[[str, int, float], None]
 """Called with network, epochs done and training loss."""
@@ -35,6 +36,24 @@ _POLL_SECONDS: Final = 0.3
 _CHECKPOINT_EPOCHS: Final = 5
 _CHECKPOINT_NAME: Final = "checkpoint.npz"
 _HISTORY_NAME: Final = "history.jsonl"
+_MAKE_ROOM: Final = "make room and run the same command again: it goes on from the last checkpoint"
+
+
+def require_ingredients(plan: Plan) -> None:
+    """Look for what a recipe needs beside the data, before hours are spent on these.
+
+    Raises
+    ------
+    TrainingError
+        The recipe asks for a teacher and none is named, or the other way round; or a folder is not what it should be.
+    """
+    recipe = plan.recipe
+    if (recipe.fit.teacher_share > 0.0) != (plan.teacher_dir is not None):
+        raise TrainingError("a recipe with teacher_share above 0 needs --teacher, a run's folder; others take none")
+    if plan.teacher_dir is not None:
+        Plan.load(plan.teacher_dir)
+    if recipe.augmentation.response_probability > 0.0 and plan.responses_dir is not None:
+        responses_to_train_with(plan.responses_dir, recipe.augmentation.held_out_responses)
 
 
 def fit_networks(
@@ -79,17 +98,19 @@ def fit_networks(
 def fit_network(plan: Plan, folder: Path, network: str, report: EpochReport | None = None) -> None:
     """Train one network to its last epoch; of several machines, the first writes what is kept."""
     home = folder / network
-    home.mkdir(parents=True, exist_ok=True)
     selection = plan.open()
     trainer = _make_trainer(plan, selection, plan.features(selection), network)
     trainer.resume(home / _CHECKPOINT_NAME)
     writes = Machines.from_environment().is_first
-    if writes:
-        _write_beginning(trainer, home)
+    with writing(home, advice=_MAKE_ROOM):
+        home.mkdir(parents=True, exist_ok=True)
+        if writes:
+            _write_beginning(trainer, home)
     while not trainer.is_done:
         loss = trainer.train_epoch()
         if writes:
-            _write_epoch(trainer, home)
+            with writing(home, advice=_MAKE_ROOM):
+                _write_epoch(trainer, home)
         if report is not None:
             report(network, trainer.epochs_done, loss)
 
@@ -120,20 +141,11 @@ def _make_trainer(plan: Plan, selection: Selection, features: Features, network:
 
 
 def _targets(plan: Plan, selection: Selection, features: Features, windows: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Return the labels, or what a teacher makes of them.
-
-    Raises
-    ------
-    TrainingError
-        The recipe asks for a teacher and none is named, or the other way round, or it cannot teach this.
-    """
-    fit = plan.recipe.fit
+    """Return the labels, or what a teacher makes of them."""
     targets = one_hot_targets(selection, features, windows)
-    if (fit.teacher_share > 0.0) != (plan.teacher_dir is not None):
-        raise TrainingError("a recipe with teacher_share above 0 needs --teacher, a run's folder; others take none")
     if plan.teacher_dir is None:
         return targets
-    return taught_targets(targets, plan.teacher_dir, selection, features, fit)
+    return taught_targets(targets, plan.teacher_dir, selection, features, plan.recipe.fit)
 
 
 def _responses(plan: Plan, network: str) -> NDArray[np.float32] | None:
@@ -145,8 +157,7 @@ def _responses(plan: Plan, network: str) -> NDArray[np.float32] | None:
 
 def _write_beginning(trainer: Trainer, home: Path) -> None:
     """Write the constants of the network's input, and the epochs that are done already."""
-    constants = json.dumps(trainer.material.standardisation.to_dict())
-    (home / "standardisation.json").write_text(constants + "\n", encoding="utf-8")
+    write_json(home / "standardisation.json", trainer.material.standardisation.to_dict())
     lines = [_history_line(epoch, loss) for epoch, loss in enumerate(trainer.history, start=1)]
     (home / _HISTORY_NAME).write_text("".join(lines), encoding="utf-8")
 

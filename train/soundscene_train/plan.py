@@ -13,12 +13,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, Self
 
-from soundscene.errors import SettingsError
 from soundscene.frontend import Standardisation
 from soundscene_train.datasets import CitySettings, Selection, open_dataset
 from soundscene_train.errors import TrainingError
 from soundscene_train.features import Features, FeatureSettings, Progress, has_features, prepare_features
-from soundscene_train.recipe import Recipe, parse_recipe
+from soundscene_train.files import reading, write_json, writing
+from soundscene_train.recipe import Recipe
+from soundscene_train.recipe_files import parse_recipe
 
 __all__ = ["Plan"]
 
@@ -100,18 +101,23 @@ class Plan:
         TrainingError
             The folder belongs to another run, or cannot be written.
         """
-        path = folder / _FILE_NAME
-        content = self._to_dict()
-        try:
-            if path.is_file():
-                held = json.loads(path.read_text(encoding="utf-8"))
-                if {**held, "command": ""} != {**content, "command": ""}:
-                    raise TrainingError(f"{folder} holds a run of another plan; name another --run folder")
-                return
+        if (folder / _FILE_NAME).is_file():
+            self.require_in(folder)
+            return
+        with writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
-            path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-        except OSError as error:
-            raise TrainingError(f"{folder}: cannot be written: {error.strerror or error}") from error
+            write_json(folder / _FILE_NAME, self._to_dict())
+
+    def require_in(self, folder: Path) -> None:
+        """Refuse a folder that holds another plan.
+
+        Raises
+        ------
+        TrainingError
+            It does, or it holds none.
+        """
+        if replace(Plan.load(folder), command="") != replace(self, command=""):
+            raise TrainingError(f"{folder} holds a run of another plan; name another --run folder, or remove this one")
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -125,10 +131,8 @@ class Plan:
         path = folder / _FILE_NAME
         if not path.is_file():
             raise TrainingError(f"{folder} holds no {_FILE_NAME}; name the --run folder of `soundscene-train fit`")
-        try:
+        with reading(path, "a plan of this version", "name another --run folder"):
             return cls._from_dict(json.loads(path.read_text(encoding="utf-8")))
-        except (ValueError, KeyError, TypeError, SettingsError) as error:
-            raise TrainingError(f"{path}: not a plan of this version ({error})") from error
 
     def _feature_settings(self, gain_db: float = 0.0) -> FeatureSettings:
         return FeatureSettings(self.recipe.front_end, self.recipe.fusion.short_clip, gain_db)
@@ -173,4 +177,5 @@ def read_standardisation(folder: Path, network: str) -> Standardisation:
     path = folder / network / "standardisation.json"
     if not path.is_file():
         raise TrainingError(f"{folder} holds no trained {network} network; run `soundscene-train fit` first")
-    return Standardisation.from_dict(json.loads(path.read_text(encoding="utf-8")))
+    with reading(path, "the constants of a network", "run `soundscene-train fit` again"):
+        return Standardisation.from_dict(json.loads(path.read_text(encoding="utf-8")))

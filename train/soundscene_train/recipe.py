@@ -1,14 +1,10 @@
-"""A recipe: every setting that decides what a training run produces, as one frozen object read from TOML."""
+"""A recipe: every setting that decides what a training run produces, as one frozen object."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
-import tomllib
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib import resources
-from pathlib import Path
 from typing import Any, Final
 
 from soundscene.errors import SettingsError
@@ -23,9 +19,6 @@ __all__ = [
     "FitSettings",
     "Recipe",
     "StorageSettings",
-    "load_recipe",
-    "packaged_recipes",
-    "parse_recipe",
 ]
 
 SCHEDULES: Final = ("constant", "cosine")
@@ -239,83 +232,12 @@ class Recipe:
         return dataclasses.replace(self.front_end, patch_frames=crop, step_frames=min(crop, self.front_end.step_frames))
 
     def to_dict(self) -> dict[str, Any]:
-        """Return a JSON-ready copy; `parse_recipe` reads it back."""
+        """Return a JSON-ready copy; `recipe_files.parse_recipe` reads it back."""
         return json.loads(json.dumps(dataclasses.asdict(self)))  # type: ignore[no-any-return]  # tuples become lists
 
     def with_fit(self, **changes: Any) -> Recipe:
         """Return a copy with other fit settings."""
         return dataclasses.replace(self, fit=dataclasses.replace(self.fit, **changes))
-
-
-def packaged_recipes() -> dict[str, str]:
-    """Return the text of the recipes that come with the package, by name."""
-    folder = resources.files("soundscene_train").joinpath("recipes")
-    return {
-        entry.name.removesuffix(".toml"): entry.read_text(encoding="utf-8")
-        for entry in sorted(folder.iterdir(), key=lambda item: item.name)
-        if entry.name.endswith(".toml")
-    }
-
-
-def load_recipe(name_or_path: str) -> Recipe:
-    """Read a packaged recipe by its name or any other by its path.
-
-    Raises
-    ------
-    SettingsError
-        There is no such recipe, it is not valid TOML, or a key or value is not known.
-    """
-    packaged = packaged_recipes()
-    path = Path(name_or_path)
-    if name_or_path in packaged:
-        text = packaged[name_or_path]
-    elif path.is_file():
-        text = path.read_text(encoding="utf-8")
-    else:
-        raise SettingsError(f"no recipe {name_or_path!r}: expected one of {', '.join(packaged)} or a TOML file")
-    try:
-        return parse_recipe(tomllib.loads(text))
-    except tomllib.TOMLDecodeError as error:
-        raise SettingsError(f"recipe {name_or_path}: not valid TOML: {error}") from error
-    except (SettingsError, TypeError) as error:
-        raise SettingsError(f"recipe {name_or_path}: {error}") from error
-
-
-def parse_recipe(values: Mapping[str, Any]) -> Recipe:
-    """Build a recipe from nested tables; whatever is left out keeps its default.
-
-    `front_end` may name a `preset`, on which its other keys are laid.
-
-    Raises
-    ------
-    SettingsError
-        A key is unknown or a value outside its range.
-    """
-    parts = {
-        "network": NetworkSettings,
-        "fit": FitSettings,
-        "augmentation": AugmentationSettings,
-        "storage": StorageSettings,
-        "fusion": FusionSettings,
-    }
-    fields: dict[str, Any] = dict(values)
-    for key, kind in parts.items():
-        if key in fields:
-            fields[key] = _build(kind, fields[key], key)
-    if "front_end" in fields:
-        table = dict(fields["front_end"])
-        base = FrontEndSettings.preset(table.pop("preset", "five-seconds"))
-        fields["front_end"] = FrontEndSettings.from_dict(base.to_dict() | table)
-    return _build(Recipe, fields, "the recipe")  # type: ignore[no-any-return]
-
-
-def _build(kind: Any, values: Mapping[str, Any], place: str) -> Any:
-    """Make a settings object from a table, refusing keys it does not have."""
-    known = {entry.name for entry in dataclasses.fields(kind)}
-    unknown = sorted(set(values) - known)
-    if unknown:
-        raise SettingsError(f"{place} has no setting {', '.join(unknown)}; known are {', '.join(sorted(known))}")
-    return kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
 
 
 def _require(condition: bool, expectation: str, value: object) -> None:

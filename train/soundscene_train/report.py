@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from soundscene_train.assessment.page import render
 from soundscene_train.drawing import new_figure
-from soundscene_train.errors import TrainingError
 from soundscene_train.evaluation import Result
+from soundscene_train.files import write_json, writing
 
 __all__ = ["format_table", "headline", "plot_confusion", "write_report"]
 
@@ -83,13 +82,11 @@ def write_report(
         The folder cannot be written.
     """
     content = {"rule": rule, "results": {name: result.to_dict() for name, result in results.items()}, **extra}
-    try:
-        (folder / "evaluation.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    with writing(folder, "the report"):
+        write_json(folder / "evaluation.json", content)
         (folder / "evaluation.txt").write_text(format_table(results, rule), encoding="utf-8")
         (folder / "report.html").write_text(render(content, cost), encoding="utf-8")
         plot_confusion(folder / "confusion.png", results[rule], labels, _TITLES[rule])
-    except OSError as error:
-        raise TrainingError(f"{folder}: the report cannot be written: {error.strerror or error}") from error
 
 
 def plot_confusion(path: Path, result: Result, labels: Sequence[str], title: str) -> None:

@@ -19,7 +19,7 @@ from soundscene_train.assessment.distortions import Distortion, microphones
 from soundscene_train.datasets.devices import Device, record
 from soundscene_train.errors import TrainingError
 
-__all__ = ["band_responses", "simulated_devices"]
+__all__ = ["band_responses", "responses_to_train_with", "simulated_devices"]
 
 Array = NDArray[np.float32]
 _Hearing = Callable[[Array, int], Array]
@@ -80,13 +80,14 @@ def simulated_devices(count: int = _SIMULATED_COUNT, seed: int = 0) -> list[Devi
     ]
 
 
-def _hearings(folder: Path | None, held_out: Sequence[str]) -> Iterator[_Hearing]:
-    """Yield how each device hears a sound."""
-    generator = np.random.default_rng(0)
-    if folder is None:
-        for device in simulated_devices():
-            yield partial(record, device=device, generator=generator)
-        return
+def responses_to_train_with(folder: Path, held_out: Sequence[str]) -> tuple[Distortion, ...]:
+    """Find the impulse responses in a folder, without those that are kept for tests.
+
+    Raises
+    ------
+    TrainingError
+        The folder holds no response, or a name to leave out is not in it, or nothing is left.
+    """
     found = microphones(folder)
     names = {one.name for one in found}
     unknown = sorted(set(held_out) - names)
@@ -94,9 +95,18 @@ def _hearings(folder: Path | None, held_out: Sequence[str]) -> Iterator[_Hearing
         raise TrainingError(f"{folder} has no response {', '.join(unknown)}; held_out_responses must name files in it")
     if names == set(held_out):
         raise TrainingError(f"held_out_responses names every response in {folder}; nothing is left to train with")
-    for one in found:
-        if one.name not in held_out:
-            yield partial(_through, one, generator)
+    return tuple(one for one in found if one.name not in held_out)
+
+
+def _hearings(folder: Path | None, held_out: Sequence[str]) -> Iterator[_Hearing]:
+    """Yield how each device hears a sound."""
+    generator = np.random.default_rng(0)
+    if folder is None:
+        for device in simulated_devices():
+            yield partial(record, device=device, generator=generator)
+        return
+    for one in responses_to_train_with(folder, held_out):
+        yield partial(_through, one, generator)
 
 
 def _through(device: Distortion, generator: np.random.Generator, samples: Array, rate: int) -> Array:

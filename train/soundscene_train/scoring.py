@@ -16,6 +16,7 @@ from soundscene_train.errors import TrainingError
 from soundscene_train.fast import FastNetwork
 from soundscene_train.feature_cache import StoredSpectra
 from soundscene_train.features import Features
+from soundscene_train.files import reading_arrays
 from soundscene_train.network import build_network
 from soundscene_train.plan import Plan, read_standardisation
 from soundscene_train.runtime import start_tensorflow
@@ -55,16 +56,13 @@ def load_weights(plan: Plan, folder: Path, network: str, label_count: int) -> An
         raise TrainingError(f"{folder} holds no trained {network} network; run `soundscene-train fit` first")
     recipe = plan.recipe
     model = build_network(recipe.network, label_count, recipe.front_end.band_count, recipe.front_end.patch_frames)
-    try:
-        with np.load(path) as state:
-            if int(state["epochs"]) < recipe.fit.epochs:
-                raise TrainingError(
-                    f"{network} stands at epoch {int(state['epochs'])} of {recipe.fit.epochs}; run `fit` again to go on"
-                )
-            for index, variable in enumerate(model.weights):
-                variable.assign(state[f"weight_{index}"])
-    except (OSError, ValueError, KeyError) as error:
-        raise TrainingError(f"{path}: not a checkpoint of this recipe ({error}); train again") from error
+    with reading_arrays(path, "a checkpoint of this recipe", "remove it and train again") as state:
+        if int(state["epochs"]) < recipe.fit.epochs:
+            raise TrainingError(
+                f"{network} stands at epoch {int(state['epochs'])} of {recipe.fit.epochs}; run `fit` again to go on"
+            )
+        for index, variable in enumerate(model.weights):
+            variable.assign(state[f"weight_{index}"])
     return model
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -31,7 +30,8 @@ from soundscene_train.errors import TrainingError
 from soundscene_train.evaluation import Result
 from soundscene_train.export import ExportNames, export_bundle
 from soundscene_train.features import Features
-from soundscene_train.fitting import fit_networks
+from soundscene_train.files import read_json, writing
+from soundscene_train.fitting import fit_networks, require_ingredients
 from soundscene_train.machines import Machines, join
 from soundscene_train.plan import Plan
 from soundscene_train.report import headline, write_report
@@ -158,10 +158,12 @@ def fit_run(
         raise TrainingError("several machines train together with --engine keras --devices all only")
     if plan.recipe.fit.engine == "keras":
         start_keras()  # a backend that is missing should not be found out after hours of spectrograms
-    if not machines.is_first:
+    require_ingredients(plan)
+    if machines.is_first:
+        plan.save(folder)
+    else:
         join(machines)
-        Plan.load(folder)  # the first has written it, or this is another folder
-    plan.save(folder)
+        plan.require_in(folder)  # the first has written it, or this is another folder
     prepare_run(plan, reporter, jobs=jobs)
     if machines.is_first:
         join(machines)
@@ -237,10 +239,8 @@ def evaluate_bundle(
         "trained_on": bundle.provenance.get("train_parts", []),
         "metrics": evaluation.metrics(tested_on),
     }
-    try:
+    with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise TrainingError(f"{folder}: cannot be made: {error.strerror or error}") from error
     scores.save(folder)
     cost = bundle.provenance.get("cost") or measure_processor_time(bundle)
     write_report(folder, evaluation.results, bundle.labels, evaluation.rule, extra, cost=cost)
@@ -260,7 +260,7 @@ def export_run(plan: Plan, folder: Path, target: Path, names: ExportNames, metri
     report = (metrics_from or folder) / "evaluation.json"
     if metrics_from is not None and not report.is_file():
         raise TrainingError(f"{metrics_from} has not been evaluated; run `soundscene-train evaluate` on it first")
-    evaluation = json.loads(report.read_text(encoding="utf-8")) if report.is_file() else None
+    evaluation = read_json(report, "what `evaluate` wrote", "evaluate the run again") if report.is_file() else None
     return export_bundle(plan, folder, target, names, evaluation)
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from soundscene_train.batches import Batches, TrainingWindows
 from soundscene_train.errors import TrainingError
+from soundscene_train.files import reading_arrays, whole
 from soundscene_train.recipe import Recipe
 from soundscene_train.schedule import learning_rate_at
 
@@ -93,10 +94,8 @@ class Trainer(ABC):
         }
         arrays |= {f"optimizer_{index}": np.asarray(variable).copy() for index, variable in enumerate(self._state())}
         arrays |= {f"average_{index}": value for index, value in enumerate(self._average)}
-        temporary = path.with_suffix(".tmp")
-        with temporary.open("wb") as stream:
+        with whole(path) as stream:
             np.savez(stream, epochs=self.epochs_done, averaged=self._averaged_epochs, history=self.history, **arrays)
-        temporary.replace(path)
 
     def resume(self, checkpoint: Path) -> None:
         """Go on from a checkpoint, if there is one.
@@ -117,24 +116,19 @@ class Trainer(ABC):
         TrainingError
             The file is damaged or belongs to another network.
         """
-        try:
-            with np.load(path) as state:
-                for index, variable in enumerate(self.model.weights):
-                    variable.assign(state[f"weight_{index}"])
-                for index, variable in enumerate(self._state()):
-                    variable.assign(state[f"optimizer_{index}"])
-                self.epochs_done = int(state["epochs"])
-                self.history = [float(loss) for loss in state["history"]]
-                self._averaged_epochs = int(state["averaged"])
-                self._average = (
-                    [state[f"average_{index}"] for index in range(len(self.model.trainable_variables))]
-                    if self._averaged_epochs
-                    else []
-                )
-        except (OSError, ValueError, KeyError) as error:
-            raise TrainingError(
-                f"{path}: not a checkpoint of this recipe ({error}); remove it to start anew"
-            ) from error
+        with reading_arrays(path, "a checkpoint of this recipe", "remove it to start anew") as state:
+            for index, variable in enumerate(self.model.weights):
+                variable.assign(state[f"weight_{index}"])
+            for index, variable in enumerate(self._state()):
+                variable.assign(state[f"optimizer_{index}"])
+            self.epochs_done = int(state["epochs"])
+            self.history = [float(loss) for loss in state["history"]]
+            self._averaged_epochs = int(state["averaged"])
+            self._average = (
+                [state[f"average_{index}"] for index in range(len(self.model.trainable_variables))]
+                if self._averaged_epochs
+                else []
+            )
 
     @abstractmethod
     def _train(self, epoch: int) -> float:

@@ -67,9 +67,17 @@ def test_a_microphone_colours_and_keeps_the_level(clip: Path, tmp_path: Path) ->
 
 
 def test_what_cannot_be_read_is_named(clip: Path, tmp_path: Path) -> None:
-    """An empty folder and a damaged clip are one clear line each."""
+    """An empty folder, a response that is no sound, and a damaged clip are one clear line each."""
     with pytest.raises(TrainingError, match=r"holds no \.wav file"):
         microphones(clip.parent / "nowhere")
+    responses = tmp_path / "responses"
+    responses.mkdir()
+    (responses / "phone.wav").write_bytes(b"RIFF")
+    with pytest.raises(TrainingError, match=r"phone\.wav: not an impulse response"):
+        microphones(responses)
+    soundfile.write(responses / "phone.wav", np.zeros(0), RATE_HZ)
+    with pytest.raises(TrainingError, match=r"phone\.wav: holds no sound"):
+        microphones(responses)
     broken = tmp_path / "broken.wav"
     broken.write_bytes(b"RIFF")
     with pytest.raises(TrainingError, match=r"broken\.wav: cannot be tested with -20 dB"):

@@ -88,7 +88,7 @@ def test_foreign_folders_are_left_alone(city_folder: Path, tmp_path: Path) -> No
     damaged = tmp_path / "damaged"
     damaged.mkdir()
     (damaged / "city.json").write_text("{")
-    with pytest.raises(DatasetError, match="not readable"):
+    with pytest.raises(DatasetError, match="not the note of a synthetic city"):
         build_city(damaged, SMALL)
     with pytest.raises(SettingsError, match="at least one clip"):
         CitySettings(train_clips_per_scene=0)

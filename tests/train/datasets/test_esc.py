@@ -57,7 +57,7 @@ def test_damage_is_named_in_one_line(tmp_path: Path) -> None:
     for content, message in (
         ("filename,fold\n1,2\n", "lacks the column category"),
         ("filename,fold,category\n", "holds no rows"),
-        ("filename,fold,category\na.wav,1\n", "too few columns"),
+        ("filename,fold,category\na.wav,1\n", "line 2 has 2 columns, and the header 3"),
         ("filename,fold,category,esc10\na.wav,1,dog,False\n", "marks no row"),
     ):
         table.write_text(content)

@@ -112,7 +112,7 @@ def test_folds_keep_groups_whole_and_classes_spread(clips: list[tuple[str, int]]
     [
         ({"path": "hum/place-0/0.wav"}, "more than once"),
         ({"label": ""}, "line 13 has no path or no label"),
-        ({"path": "hum/nowhere.wav"}, "nowhere.wav"),
+        ({"path": "hum/nowhere.wav"}, "nowhere.wav; correct the column path of .*clips.csv"),
         ({"label": "whistle"}, "class 'whistle' comes from 1 group"),
     ],
 )
@@ -122,6 +122,36 @@ def test_a_wrong_row_is_named(folder: Path, change: dict[str, str], message: str
     write_table(folder / "clips.csv", [*rows[:-1], {**rows[-1], **change}])
     with pytest.raises(DatasetError, match=message):
         open_dataset("csv", folder, fold_count=3)
+
+
+@pytest.mark.parametrize(("delimiter", "encoding"), [(",", "utf-8-sig"), (";", "utf-8-sig"), ("\t", "utf-8")])
+def test_a_table_as_spreadsheets_save_it(folder: Path, delimiter: str, encoding: str) -> None:
+    """With a byte order mark, semicolons or tabs, spaces, and lines that end as on Windows, it is the same table."""
+    rows = rows_of(folder)
+    write_table(folder / "clips.csv", rows)
+    plain = open_dataset("csv", folder, fold_count=3)
+    lines = [f" {delimiter}".join(row) for row in (list(rows[0]), *(list(row.values()) for row in rows))]
+    (folder / "clips.csv").write_text("\r\n".join([*lines, "", ""]), encoding=encoding, newline="")
+    assert open_dataset("csv", folder, fold_count=3) == plain
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("Path,Label\na,b\n", r"lacks the column path, label; it has Path, Label"),
+        ("path,label\na.wav,dog, barking\n", r"line 2 has 3 columns, and the header 2; put a value that holds"),
+        ("path,label\n\na.wav\n", r"line 3 has 1 columns, and the header 2"),
+        ("", r"lacks the column path, label"),
+        ("path,label\n", r"holds no rows"),
+    ],
+)
+def test_a_table_of_another_shape_is_named(folder: Path, content: str, message: str) -> None:
+    """Other columns, and rows that a comma has cut into more pieces, say what is there and where."""
+    (folder / "clips.csv").write_text(content)
+    with pytest.raises(DatasetError, match=message):
+        open_dataset("csv", folder)
+    with pytest.raises(DatasetError, match=r"no such table; --data-dir must name it"):
+        open_dataset("csv", folder / "nowhere.csv")
 
 
 def test_a_group_on_both_sides_is_refused(folder: Path) -> None:

@@ -19,6 +19,7 @@ from soundscene_train.assessment.distortions import Distortion
 from soundscene_train.datasets.clips import Clip
 from soundscene_train.errors import TrainingError
 from soundscene_train.evaluation import fuse_clips
+from soundscene_train.files import reading_arrays, whole, writing
 
 __all__ = ["ClipScores", "score_clips"]
 
@@ -80,10 +81,8 @@ class ClipScores:
             The folder cannot be written.
         """
         content = {name: np.asarray(getattr(self, name)) for name in self.__slots__}
-        try:
-            np.savez_compressed(folder / FILE_NAME, **content)  # type: ignore[arg-type]  # one array per name
-        except OSError as error:
-            raise TrainingError(f"{folder}: the scores cannot be written: {error.strerror or error}") from error
+        with writing(folder, "the scores"), whole(folder / FILE_NAME) as stream:
+            np.savez_compressed(stream, **content)  # type: ignore[arg-type]  # one array per name
 
     @classmethod
     def load(cls, folder: Path) -> ClipScores:
@@ -97,14 +96,11 @@ class ClipScores:
         path = folder / FILE_NAME
         if not path.is_file():
             raise TrainingError(f"{folder} holds no {FILE_NAME}; run `soundscene-train evaluate` on it first")
-        try:
-            with np.load(path) as held:
-                arrays: Any = {name: held[name] for name in ("windows", "clip_of_window", "truth")}
-                names = ("labels", "devices", "groups", "parts", "names")
-                texts: Any = {name: tuple(str(text) for text in held[name]) for name in names}
-                temperature = float(held["temperature"]) if "temperature" in held else 1.0  # older ones have none
-        except (OSError, ValueError, KeyError) as error:
-            raise TrainingError(f"{path}: not readable ({error}); evaluate the run again") from error
+        with reading_arrays(path, "what `evaluate` wrote", "evaluate the run again") as held:
+            arrays: Any = {name: held[name] for name in ("windows", "clip_of_window", "truth")}
+            names = ("labels", "devices", "groups", "parts", "names")
+            texts: Any = {name: tuple(str(text) for text in held[name]) for name in names}
+            temperature = float(held["temperature"]) if "temperature" in held else 1.0  # older ones have none
         return cls(**arrays, **texts, temperature=temperature)
 
 

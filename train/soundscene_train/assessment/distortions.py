@@ -94,11 +94,20 @@ def microphones(folder: Path) -> tuple[Distortion, ...]:
     Raises
     ------
     TrainingError
-        The folder holds no `.wav` file.
+        The folder holds no `.wav` file, or one that is no sound.
     """
+    import soundfile
+
     paths: Sequence[Path] = sorted(folder.glob("*.wav"))
     if not paths:
         raise TrainingError(f"{folder} holds no .wav file; expected a folder of impulse responses")
+    for path in paths:
+        try:
+            count = soundfile.info(path).frames
+        except soundfile.LibsndfileError as error:
+            raise TrainingError(f"{path}: not an impulse response ({error.error_string}); remove it") from error
+        if not count:
+            raise TrainingError(f"{path}: holds no sound; remove it")
     return tuple(Distortion(path.stem, "microphone", _response(path)) for path in paths)
 
 

@@ -10,7 +10,7 @@ from typing import Final
 from soundscene.settings import NETWORK_NAMES
 from soundscene_train.compression.curve import Point
 from soundscene_train.drawing import new_figure
-from soundscene_train.errors import TrainingError
+from soundscene_train.files import writing
 
 __all__ = ["format_points", "write_points"]
 
@@ -39,7 +39,7 @@ def write_points(folder: Path, points: Sequence[Point], title: str) -> None:
     TrainingError
         The folder cannot be written.
     """
-    try:
+    with writing(folder, "the curve"):
         folder.mkdir(parents=True, exist_ok=True)
         with (folder / "compress.csv").open("w", newline="", encoding="utf-8") as stream:
             writer = csv.writer(stream, lineterminator="\n")
@@ -47,8 +47,6 @@ def write_points(folder: Path, points: Sequence[Point], title: str) -> None:
             writer.writerows(_fields(point) for point in points)
         (folder / "compress.txt").write_text(format_points(points), encoding="utf-8")
         _plot(folder / "compress.png", points, title)
-    except OSError as error:
-        raise TrainingError(f"{folder}: the curve cannot be written: {error.strerror or error}") from error
 
 
 def _fields(point: Point) -> tuple[object, ...]:

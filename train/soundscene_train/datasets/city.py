@@ -7,6 +7,7 @@ training and evaluation, and the devices s4 to s6 are met only in the evaluation
 from __future__ import annotations
 
 import csv
+import io
 import json
 import zlib
 from collections.abc import Callable, Iterable, Iterator
@@ -19,6 +20,7 @@ import numpy as np
 from soundscene.errors import SettingsError
 from soundscene_train.datasets.devices import DEVICES, SEEN_DEVICES, record
 from soundscene_train.errors import DatasetError
+from soundscene_train.files import reading, whole, write_json, writing
 
 __all__ = ["CITY_NAMES", "CitySettings", "build_city"]
 
@@ -102,20 +104,18 @@ def build_city(folder: Path, settings: CitySettings, progress: Callable[[int, in
     """
     note = folder / "city.json"
     segments = list(_segments(settings))
-    try:
+    with writing(folder, "the synthetic city", error_type=DatasetError):
         if _is_complete(folder, note, settings):
             return
         (folder / "audio").mkdir(parents=True, exist_ok=True)
         (folder / "evaluation_setup").mkdir(exist_ok=True)
-        note.write_text(json.dumps({"settings": settings.to_dict(), "complete": False}) + "\n", encoding="utf-8")
+        write_json(note, {"settings": settings.to_dict(), "complete": False})
         for done, segment in enumerate(segments, start=1):
             _write_clip(folder / segment.file_name, segment, settings)
             if progress is not None:
                 progress(done, len(segments))
         _write_tables(folder, segments)
-        note.write_text(json.dumps({"settings": settings.to_dict(), "complete": True}) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise DatasetError(f"{folder}: the synthetic city cannot be written: {error.strerror or error}") from error
+        write_json(note, {"settings": settings.to_dict(), "complete": True})
 
 
 def _is_complete(folder: Path, note: Path, settings: CitySettings) -> bool:
@@ -124,11 +124,9 @@ def _is_complete(folder: Path, note: Path, settings: CitySettings) -> bool:
         if folder.is_dir() and any(folder.iterdir()):
             raise DatasetError(f"{folder} holds something other than a synthetic city; name another --data-dir")
         return False
-    try:
+    with reading(note, "the note of a synthetic city", "remove the folder", error_type=DatasetError):
         held = json.loads(note.read_text(encoding="utf-8"))
         same, complete = held["settings"] == settings.to_dict(), bool(held["complete"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise DatasetError(f"{note}: not readable ({error}); remove the folder") from error
     if not same:
         raise DatasetError(f"{folder} holds a synthetic city of other settings; remove it or name another --data-dir")
     return complete
@@ -165,9 +163,10 @@ def _write_clip(path: Path, segment: _Segment, settings: CitySettings) -> None:
     generator = np.random.default_rng([settings.seed, name])
     sound = synthesise(segment.scene, settings.clip_seconds, settings.sample_rate_hz, generator)
     heard = record(sound, settings.sample_rate_hz, DEVICES[segment.device], generator)
-    temporary = path.with_suffix(".tmp")
-    soundfile.write(temporary, heard, settings.sample_rate_hz, format="WAV", subtype="PCM_24")
-    temporary.replace(path)
+    encoded = io.BytesIO()  # libsndfile itself would not say that the disk is full
+    soundfile.write(encoded, heard, settings.sample_rate_hz, format="WAV", subtype="PCM_24")
+    with whole(path) as stream:
+        stream.write(encoded.getbuffer())
 
 
 def _write_tables(folder: Path, segments: list[_Segment]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 import time
 import zipfile
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from typing import Any, Final
 
 from soundscene.errors import MissingExtraError
 from soundscene_train.errors import DatasetError
+from soundscene_train.files import whole, writing
 
 __all__ = ["Archive", "fetch", "fetch_and_unpack"]
 
@@ -114,16 +116,15 @@ def fetch_and_unpack(url: str, archive: Archive, folder: Path, root: str, progre
     note = notes / archive.name
     if note.is_file():
         return
-    try:
+    with writing(folder, advice="make room and go on", error_type=DatasetError):
         notes.mkdir(parents=True, exist_ok=True)
         path = fetch(url, archive, folder, progress)
-        _unpack(path, folder, root)
+        try:
+            _unpack(path, folder, root)
+        except zipfile.BadZipFile as error:
+            raise DatasetError(f"{path}: not a zip file ({error}); remove it and try again") from error
         note.touch()
         path.unlink()
-    except zipfile.BadZipFile as error:
-        raise DatasetError(f"{folder / archive.name}: not a zip file ({error}); remove it and try again") from error
-    except OSError as error:
-        raise DatasetError(f"{folder}: cannot be written: {error.strerror or error}; make room and go on") from error
 
 
 def _requests() -> Any:
@@ -184,8 +185,5 @@ def _unpack(path: Path, folder: Path, root: str) -> None:
                 continue
             target = folder.joinpath(*place.parts[1:])
             target.parent.mkdir(parents=True, exist_ok=True)
-            temporary = target.with_name(f"{target.name}.tmp")
-            with archive.open(member) as source, temporary.open("wb") as stream:
-                while block := source.read(_BLOCK_BYTES):
-                    stream.write(block)
-            temporary.replace(target)
+            with archive.open(member) as source, whole(target) as stream:
+                shutil.copyfileobj(source, stream, _BLOCK_BYTES)

@@ -40,7 +40,7 @@ def open_esc10(folder: Path) -> Dataset:
     """
     require_folder(folder, "a folder with meta/esc50.csv and audio/")
     table = folder / "meta" / "esc50.csv"
-    rows = read_table(table, ("filename", "fold", "category"), ",")
+    rows = read_table(table, ("filename", "fold", "category"))
     rows = [row for row in rows if row.get("esc10", "True").strip().lower() == "true"]
     if not rows:
         raise DatasetError(f"{table}: marks no row as ESC-10")

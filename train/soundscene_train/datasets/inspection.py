@@ -18,6 +18,7 @@ from soundscene.audio_files import AudioFile
 from soundscene.errors import AudioError
 from soundscene_train.datasets.clips import Clip, Dataset
 from soundscene_train.errors import DatasetError
+from soundscene_train.files import writing
 
 __all__ = ["ClipFacts", "format_inspection", "inspect_clips", "require_readable", "unreadable", "write_inspection"]
 
@@ -134,14 +135,12 @@ def write_inspection(path: Path, facts: Sequence[ClipFacts]) -> None:
     DatasetError
         The file cannot be written.
     """
-    try:
+    with writing(path, error_type=DatasetError):
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("w", newline="", encoding="utf-8") as stream:
             writer = csv.DictWriter(stream, [field.name for field in fields(ClipFacts)])
             writer.writeheader()
             writer.writerows(asdict(one) for one in facts)
-    except OSError as error:
-        raise DatasetError(f"{path}: cannot be written: {error.strerror or error}") from error
 
 
 def _inspect(clip: Clip) -> ClipFacts:

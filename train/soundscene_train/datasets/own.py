@@ -65,7 +65,9 @@ def open_csv(path: Path, fold_count: int = 5) -> Dataset:
         The table is not in this layout, a file is missing or named twice, or a group lies in two folds.
     """
     table = path / "clips.csv" if path.is_dir() else path
-    rows = read_table(table, ("path", "label"), ",")
+    if not table.is_file():
+        raise DatasetError(f"{table}: no such table; --data-dir must name it, or the folder of a clips.csv")
+    rows = read_table(table, ("path", "label"))
     twice = [name for name, count in Counter(row["path"] for row in rows).items() if count > 1]
     if twice:
         raise DatasetError(f"{table}: names {twice[0]} more than once; leave one of the rows")
@@ -87,7 +89,8 @@ def open_csv(path: Path, fold_count: int = 5) -> Dataset:
     folds = [clip.part for clip in clips] if "fold" in rows[0] else None
     if folds is not None and not all(folds):
         raise DatasetError(f"{table}: some rows have no fold; fill in all of them, or leave the column out")
-    return _make("csv", table.parent, require_audio(clips), folds, fold_count)
+    require_audio(clips, f"correct the column path of {table}, or leave the rows out")
+    return _make("csv", table.parent, clips, folds, fold_count)
 
 
 def _clips_of_class(home: Path) -> Iterator[Clip]:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Final
 
 from soundscene_train.datasets.clips import Clip
 from soundscene_train.errors import DatasetError
 
 __all__ = ["read_table", "require_audio", "require_folder"]
 
-_SHOWN = 3
+_SHOWN: Final = 3
+_DELIMITERS: Final = (",", ";", "\t")
 
 
 def require_folder(path: Path, what: str) -> None:
@@ -20,38 +22,48 @@ def require_folder(path: Path, what: str) -> None:
         raise DatasetError(f"{path}: no such folder; --data-dir must name {what}")
 
 
-def read_table(path: Path, columns: Iterable[str], delimiter: str) -> list[dict[str, str]]:
-    """Read a table with a header line.
+def read_table(path: Path, columns: Iterable[str]) -> list[dict[str, str]]:
+    """Read a table with a header line, as published or as a spreadsheet saves it.
+
+    Its delimiter is what the header has most of: commas, semicolons or tabs. Values lose spaces around them.
 
     Raises
     ------
     DatasetError
-        It is missing, empty, not text, or lacks a column.
+        It is missing, empty, not text, lacks a column, or a row is not as long as the header.
     """
     if not path.is_file():
         raise DatasetError(f"{path}: no such table; the data set is not in the expected layout")
     try:
-        with path.open(newline="", encoding="utf-8") as stream:
-            reader = csv.DictReader(stream, delimiter=delimiter)
-            missing = [name for name in columns if name not in (reader.fieldnames or ())]
+        with path.open(newline="", encoding="utf-8-sig") as stream:
+            delimiter = max(_DELIMITERS, key=stream.readline().count)
+            stream.seek(0)
+            reader = csv.reader(stream, delimiter=delimiter)
+            header = [name.strip() for name in next(reader, [])]
+            missing = [name for name in columns if name not in header]
             if missing:
-                raise DatasetError(f"{path}: lacks the column {', '.join(missing)}")
-            rows = list(reader)
+                raise DatasetError(f"{path}: lacks the column {', '.join(missing)}; it has {', '.join(header)}")
+            rows = [_named(values, header, f"{path}: line {reader.line_num}") for values in reader if values]
     except (UnicodeDecodeError, csv.Error) as error:
-        raise DatasetError(f"{path}: not a readable table ({error})") from error
+        raise DatasetError(f"{path}: not a readable table ({error}); save it as CSV in UTF-8") from error
     if not rows:
         raise DatasetError(f"{path}: holds no rows")
-    if any(value is None for row in rows for value in row.values()):
-        raise DatasetError(f"{path}: has a row with too few columns")
     return rows
 
 
-def require_audio(clips: Iterable[Clip]) -> tuple[Clip, ...]:
+def _named(values: list[str], header: list[str], place: str) -> dict[str, str]:
+    if len(values) != len(header):
+        counts = f"{len(values)} columns, and the header {len(header)}"
+        raise DatasetError(f"{place} has {counts}; put a value that holds a delimiter in quotes")
+    return {name: value.strip() for name, value in zip(header, values, strict=True)}
+
+
+def require_audio(clips: Iterable[Clip], advice: str = "fetch the data set again") -> tuple[Clip, ...]:
     """Refuse clips whose file is not there, naming the first few."""
     kept = tuple(clips)
     missing = [clip.path for clip in kept if not clip.path.is_file()]
     if missing:
         names = ", ".join(str(path) for path in missing[:_SHOWN])
         more = f" and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else ""
-        raise DatasetError(f"audio is missing: {names}{more}; fetch the data set again")
+        raise DatasetError(f"audio is missing: {names}{more}; {advice}")
     return kept

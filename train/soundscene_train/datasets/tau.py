@@ -58,7 +58,7 @@ def open_tau(folder: Path, name: str = "tau") -> Dataset:
     clips: list[Clip] = []
     for part in (TRAIN_PART, EVALUATE_PART):
         table = folder / "evaluation_setup" / f"fold1_{part}.csv"
-        rows = [row for row in read_table(table, ("filename", "scene_label"), "\t") if row["filename"] not in WITHDRAWN]
+        rows = [row for row in read_table(table, ("filename", "scene_label")) if row["filename"] not in WITHDRAWN]
         clips += [_clip(folder, table, row["filename"], row["scene_label"], part) for row in rows]
     _require_apart(clips)
     return Dataset(

@@ -5,7 +5,6 @@ Tables share cells, so that a cell is trained once. Each has a run's folder and 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,6 +17,8 @@ from soundscene_train.datasets import Selection
 from soundscene_train.errors import TrainingError
 from soundscene_train.evaluation import Result, evaluate, evaluate_all, fuse_clips
 from soundscene_train.features import Features
+from soundscene_train.files import read_json, write_json, writing
+from soundscene_train.fitting import require_ingredients
 from soundscene_train.network import CHANNEL_RESTRICTED_WIDTHS, CNN7_WIDTHS, NetworkSettings
 from soundscene_train.plan import Plan
 from soundscene_train.recipe import AugmentationSettings, Recipe
@@ -94,18 +95,20 @@ def train_cell(cell: Cell, base: Plan, root: Path, seed: int, reporter: Reporter
     """
     folder = cell.folder(root, seed)
     plan = replace(base, recipe=cell.recipe(base.recipe, seed))
+    require_ingredients(plan)
     selection, features = prepare_run(plan, reporter)
     if not selection.test_parts:
         raise TrainingError("a table needs clips to test: name --train-parts or --test-parts")
     plan.save(folder)
     path = folder / _RESULT
-    held = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    held = read_json(path, "the figures of a cell", "remove it to test the cell again") if path.is_file() else {}
     if set(cell.inputs) <= set(held):
         return dict(held)
     fit_run(plan, folder, reporter, cell.inputs, jobs)
     results = _evaluate(plan, folder, selection, features, cell.inputs)
     found = {name: result.to_dict() for name, result in results.items()}
-    _write_whole(path, found)
+    with writing(path):
+        write_json(path, found)
     return found
 
 
@@ -126,10 +129,3 @@ def _evaluate(
         name: evaluate(fuse_clips(scores[row : row + 1], owners, "average"), truth, labels, devices)
         for row, name in enumerate(inputs)
     }
-
-
-def _write_whole(path: Path, content: object) -> None:
-    """Write whole or not at all."""
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    temporary.replace(path)

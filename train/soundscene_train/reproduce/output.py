@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from soundscene_train.drawing import new_figure
-from soundscene_train.errors import TrainingError
+from soundscene_train.files import writing
 from soundscene_train.reproduce.tables import Entry
 
 __all__ = ["format_entries", "write_table"]
@@ -44,7 +44,7 @@ def write_table(folder: Path, name: str, title: str, entries: Sequence[Entry], d
     TrainingError
         The folder cannot be written.
     """
-    try:
+    with writing(folder, "the table"):
         folder.mkdir(parents=True, exist_ok=True)
         with (folder / f"{name}.csv").open("w", newline="", encoding="utf-8") as stream:
             writer = csv.writer(stream, lineterminator="\n")
@@ -52,8 +52,6 @@ def write_table(folder: Path, name: str, title: str, entries: Sequence[Entry], d
             writer.writerows(_fields(entry) for entry in entries)
         (folder / f"{name}.md").write_text(format_entries(title, entries, dataset), encoding="utf-8")
         _plot(folder / f"{name}.png", title, entries)
-    except OSError as error:
-        raise TrainingError(f"{folder}: the table cannot be written: {error.strerror or error}") from error
 
 
 def _fields(entry: Entry) -> tuple[object, ...]:
