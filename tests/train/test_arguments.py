@@ -31,3 +31,12 @@ def test_every_setting_reaches_the_recipe(words: str) -> None:
     changed = _recipe(f"{words} --seed 7 --epochs 3 --engine keras --devices all")
     expected = plain.with_fit(epochs=3, engine="keras", devices="all")
     assert changed == dataclasses.replace(expected, seed=7)
+
+
+@pytest.mark.parametrize("gain_db", ["200", "-101", "nan", "inf", "loud"])
+def test_a_gain_that_leaves_nothing_to_hear_is_refused(gain_db: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Gains are numbers within 100 dB of the recorded level."""
+    assert make_parser().parse_args(["evaluate", "--run", "run", "--gains", "-20", "20"]).gains == [-20.0, 20.0]
+    with pytest.raises(SystemExit):
+        make_parser().parse_args(["evaluate", "--run", "run", f"--gains={gain_db}"])
+    assert "argument --gains" in capsys.readouterr().err.splitlines()[-1]

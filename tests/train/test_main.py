@@ -172,6 +172,27 @@ def test_mistakes_cost_one_line(
     assert error.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("run --quick --responses nowhere", "nowhere holds no .wav file"),
+        ("run --quick --calibrate-from nowhere", "nowhere holds no scores.npz"),
+        ("run --quick --metrics-from nowhere", "nowhere holds no plan.json"),
+        ("cross-validate --quick --responses nowhere", "nowhere holds no .wav file"),
+        ("fit --recipe strong --train-responses nowhere", "nowhere holds no .wav file"),
+        ("cross-validate --quick --teacher nowhere", "a recipe with teacher_share above 0 needs --teacher"),
+    ],
+)
+def test_what_is_needed_later_is_looked_for_first(
+    words: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A folder that only the test after the training reads ends the command before anything is computed or written."""
+    monkeypatch.chdir(tmp_path)
+    assert main(words.split()) == 2
+    assert message in capsys.readouterr().err.splitlines()[-1]
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
 def test_stages_out_of_order_say_what_to_do(esc_plan: Plan, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Evaluating before fitting, and testing a run that kept nothing for it, name the way out."""
     esc_plan.save(tmp_path / "run")

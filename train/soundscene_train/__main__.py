@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from soundscene.errors import SceneError
-from soundscene.settings import NETWORK_NAMES
 
 if TYPE_CHECKING:
     from soundscene_train.plan import Plan
@@ -50,76 +49,126 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _dispatch(arguments: argparse.Namespace, command: str) -> None:
     """Do what the stage asks for."""
+    from soundscene_train.machines import Machines, require_alone
+
+    stages = {
+        "prepare": _prepare,
+        "fit": _fit,
+        "run": _run,
+        "cross-validate": _cross_validate,
+        "evaluate": _evaluate_stage,
+        "compare": _compare,
+        "compress": _compress,
+        "export": _export_stage,
+        "calibrate": _calibrate,
+        "reproduce": _reproduce,
+    }
+    if arguments.stage in {"run", "cross-validate", "reproduce"}:
+        require_alone(Machines.from_environment(), arguments.stage)
+    stages[arguments.stage](arguments, command)
+
+
+def _plan_of(arguments: argparse.Namespace, command: str, reporter: Reporter) -> tuple[Plan, Path]:
+    """Return the plan and the run's folder; what cannot be read is left out where that is asked for."""
+    from soundscene_train import stages
+    from soundscene_train.arguments import plan_from
+
+    plan, folder = plan_from(arguments, command)
+    if arguments.skip_unreadable:
+        plan = stages.without_unreadable(plan, reporter, arguments.jobs)
+    return plan, folder
+
+
+def _prepare(arguments: argparse.Namespace, command: str) -> None:
+    """Print what the data set is, refuse what cannot be used, and compute the spectrograms."""
     from soundscene_train import stages
     from soundscene_train.arguments import plan_from
     from soundscene_train.console import ConsoleReporter
-    from soundscene_train.machines import Machines, require_alone
-    from soundscene_train.plan import Plan
-
-    stage = arguments.stage
-    if stage in {"run", "cross-validate", "reproduce"}:
-        require_alone(Machines.from_environment(), stage)
-    apart = {"reproduce": _reproduce, "compare": _compare, "compress": _compress, "calibrate": _calibrate}
-    if stage == "evaluate" and arguments.bundle is not None:
-        apart[stage] = _evaluate_bundle
-    if stage in apart:
-        apart[stage](arguments, command)
-        return
-    with ConsoleReporter() as reporter:
-        if stage in {"prepare", "fit", "run", "cross-validate"}:
-            plan, folder = plan_from(arguments, command)
-            if stage == "prepare" and (arguments.download or arguments.download_from):
-                stages.download_run(plan, reporter, arguments.download_from)
-            if arguments.skip_unreadable:
-                plan = stages.without_unreadable(plan, reporter, arguments.jobs)
-        else:
-            folder = arguments.run
-            plan = Plan.load(folder)
-        if stage == "prepare":
-            _prepare(plan, reporter, arguments)
-        if stage == "cross-validate":
-            _cross_validate(plan, folder, reporter, arguments)
-        if stage in {"fit", "run"}:
-            networks = getattr(arguments, "networks", NETWORK_NAMES)
-            stages.fit_run(plan, folder, reporter, networks, arguments.jobs)
-            print(f"trained in {folder}")
-        if stage == "evaluate" or (stage == "run" and plan.open().test_parts):
-            _evaluate(plan, folder, reporter, arguments)
-        if stage in {"export", "run"}:
-            _export(plan, folder, arguments, command)
-
-
-def _prepare(plan: Plan, reporter: Reporter, arguments: argparse.Namespace) -> None:
-    """Print what the data set is, refuse what cannot be used, and compute the spectrograms."""
-    from soundscene_train import stages
     from soundscene_train.datasets import OWN_NAMES
     from soundscene_train.datasets.inspection import format_inspection, require_readable, write_inspection
     from soundscene_train.datasets.sources import describe
 
-    jobs = arguments.jobs
-    if plan.dataset_name in OWN_NAMES:
-        dataset, front_end = plan.open().dataset, plan.recipe.front_end
-        facts = stages.inspect_run(plan, reporter, jobs)
-        print(format_inspection(dataset, facts, front_end.window_length_samples / front_end.sample_rate_hz))
-        path = plan.cache_dir / f"{dataset.name}-clips.csv"
-        write_inspection(path, facts)
-        print(f"each clip: {path}")
-        require_readable(facts)
-    if line := describe(plan.dataset_name, plan.open().dataset):
-        print(line)
-    selection, features = stages.prepare_run(plan, reporter, jobs=jobs, is_inspected=True)
+    with ConsoleReporter() as reporter:
+        if arguments.download or arguments.download_from:
+            stages.download_run(plan_from(arguments, command)[0], reporter, arguments.download_from)
+        plan, _ = _plan_of(arguments, command, reporter)
+        if plan.dataset_name in OWN_NAMES:
+            dataset, front_end = plan.open().dataset, plan.recipe.front_end
+            facts = stages.inspect_run(plan, reporter, arguments.jobs)
+            print(format_inspection(dataset, facts, front_end.window_length_samples / front_end.sample_rate_hz))
+            path = plan.cache_dir / f"{dataset.name}-clips.csv"
+            write_inspection(path, facts)
+            print(f"each clip: {path}")
+            require_readable(facts)
+        if line := describe(plan.dataset_name, plan.open().dataset):
+            print(line)
+        selection, features = stages.prepare_run(plan, reporter, jobs=arguments.jobs, is_inspected=True)
     print(f"{selection.dataset.name}: {len(selection.dataset.clips)} clips, {features.window_count} windows")
 
 
-def _cross_validate(plan: Plan, folder: Path, reporter: Reporter, arguments: argparse.Namespace) -> None:
+def _fit(arguments: argparse.Namespace, command: str) -> None:
+    """Train the networks of a run."""
+    from soundscene_train.console import ConsoleReporter
+    from soundscene_train.stages import fit_run
+
+    with ConsoleReporter() as reporter:
+        plan, folder = _plan_of(arguments, command, reporter)
+        fit_run(plan, folder, reporter, arguments.networks, arguments.jobs)
+    print(f"trained in {folder}")
+
+
+def _run(arguments: argparse.Namespace, command: str) -> None:
+    """Prepare, fit, evaluate and export; what is needed after the training is looked for before it."""
+    from soundscene_train.arguments import assessment_from, plan_from
+    from soundscene_train.console import ConsoleReporter
+    from soundscene_train.stages import fit_run, require_score_of
+
+    assessment_from(arguments).require_sources()
+    if arguments.metrics_from is not None:
+        require_score_of(plan_from(arguments, command)[0].recipe, arguments.metrics_from)
+    with ConsoleReporter() as reporter:
+        plan, folder = _plan_of(arguments, command, reporter)
+        fit_run(plan, folder, reporter, jobs=arguments.jobs)
+        print(f"trained in {folder}")
+        if plan.open().test_parts:
+            _evaluate(plan, folder, reporter, arguments)
+    _export(plan, folder, arguments, command)
+
+
+def _cross_validate(arguments: argparse.Namespace, command: str) -> None:
     """Train and test fold by fold and print the table over all of them."""
     from soundscene_train.arguments import assessment_from
+    from soundscene_train.console import ConsoleReporter
     from soundscene_train.cross_validation import cross_validate
     from soundscene_train.report import format_table
 
-    evaluation = cross_validate(plan, folder, reporter, arguments.jobs, assessment_from(arguments))
+    settings = assessment_from(arguments)
+    settings.require_sources()
+    with ConsoleReporter() as reporter:
+        plan, folder = _plan_of(arguments, command, reporter)
+        evaluation = cross_validate(plan, folder, reporter, arguments.jobs, settings)
     print(format_table(evaluation.results, evaluation.rule))
     print(f"report: {folder / 'report.html'}, {folder / 'evaluation.json'}")
+
+
+def _evaluate_stage(arguments: argparse.Namespace, command: str) -> None:
+    """Test a bundle or a run."""
+    from soundscene_train.console import ConsoleReporter
+    from soundscene_train.plan import Plan
+
+    if arguments.bundle is not None:
+        _evaluate_bundle(arguments, command)
+        return
+    with ConsoleReporter() as reporter:
+        _evaluate(Plan.load(arguments.run), arguments.run, reporter, arguments)
+
+
+def _export_stage(arguments: argparse.Namespace, command: str) -> None:
+    """Write the bundle of a run that is trained."""
+    from soundscene_train.plan import Plan
+
+    plan = Plan.load(arguments.run)
+    _export(plan, arguments.run, arguments, f"{plan.command}; {command}")
 
 
 def _evaluate(plan: Plan, folder: Path, reporter: Reporter, arguments: argparse.Namespace) -> None:
@@ -201,9 +250,11 @@ def _compress(arguments: argparse.Namespace, _: str) -> None:
     from soundscene_train.compression.curve import trade_off
     from soundscene_train.compression.output import format_points, write_points
     from soundscene_train.console import ConsoleReporter
+    from soundscene_train.files import make_folder
     from soundscene_train.plan import Plan
 
     plan, folder = Plan.load(arguments.run), arguments.out or arguments.run
+    make_folder(folder)
     with ConsoleReporter() as reporter:
         points = trade_off(arguments.run, reporter)
     write_points(folder, points, f"{plan.recipe.name} on {plan.dataset_name}")
@@ -217,10 +268,8 @@ def _export(plan: Plan, folder: Path, arguments: argparse.Namespace, command: st
     from soundscene_train.stages import export_run
 
     target = arguments.out or folder / "bundle"
-    made_by = command if arguments.stage == "run" else f"{plan.command}; {command}"
-    bundle = export_run(
-        plan, folder, target, export_names(arguments, plan.dataset_name, made_by), arguments.metrics_from
-    )
+    names = export_names(arguments, plan.dataset_name, command)
+    bundle = export_run(plan, folder, target, names, arguments.metrics_from)
     size_bytes = bundle.provenance["cost"]["bytes"]
     print(
         f"bundle: {target}, {bundle.parameter_count} parameters, {size_bytes} bytes = "

@@ -20,6 +20,7 @@ from soundscene_train.recipe_files import load_recipe, packaged_recipes
 __all__ = ["assessment_from", "export_names", "make_parser", "plan_from", "reproduction_from"]
 
 _QUICK_CITY: Final = CitySettings(train_clips_per_scene=6, evaluate_clips_per_scene=3, clip_seconds=5.0)
+_LARGEST_GAIN_DB: Final = 100
 
 _EPILOG: Final = """\
 With nothing at hand:
@@ -80,7 +81,7 @@ def make_parser() -> argparse.ArgumentParser:
     stages["compare"].add_argument("--against", type=Path, metavar="DIR", required=True, help="the one it should beat")
     for name in ("evaluate", "run"):
         stages[name].add_argument(
-            "--gains", nargs="+", type=float, default=(), metavar="DB", help="test at these gains too, as -20 20"
+            "--gains", nargs="+", type=_gain_db, default=(), metavar="DB", help="test at these gains too, as -20 20"
         )
         _add_calibration_argument(stages[name])
     for name in ("evaluate", "run", "cross-validate"):
@@ -253,6 +254,14 @@ def _add_export_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--metrics-from", type=Path, metavar="DIR", help="another run of the same recipe whose score the bundle states"
     )
+
+
+def _gain_db(text: str) -> float:
+    """Read a gain that leaves something to hear."""
+    value = float(text)
+    if not abs(value) <= _LARGEST_GAIN_DB:
+        raise argparse.ArgumentTypeError(f"must lie within -{_LARGEST_GAIN_DB} and {_LARGEST_GAIN_DB} dB, got {text}")
+    return value
 
 
 def _at_least(lowest: int) -> Callable[[str], int]:

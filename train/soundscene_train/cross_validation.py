@@ -48,12 +48,12 @@ def cross_validate(
     TrainingError
         There are fewer than two parts, or a training cannot go on.
     """
+    require_ingredients(plan)
     selection = replace(plan, test_parts=()).open()
     parts = plan.train_parts or selection.dataset.parts
     if len(parts) < 2:
         raise TrainingError(f"cross-validation needs at least two parts, and there is {', '.join(parts)}")
     plan = replace(plan, train_parts=tuple(parts), test_parts=())
-    require_ingredients(plan)
     plan.save(folder)
     scores, robustness = [], []
     for part in parts:

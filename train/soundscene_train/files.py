@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from soundscene_train.errors import TrainingError
 
-__all__ = ["read_json", "reading", "reading_arrays", "whole", "write_json", "writing"]
+__all__ = ["make_folder", "read_json", "reading", "reading_arrays", "whole", "write_json", "writing"]
 
 _DAMAGE: Final = (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile, zlib.error)
 """What json and numpy raise on files that are cut short, overwritten, or of another kind."""
@@ -55,6 +55,18 @@ def writing(
     except OSError as error:
         line = " ".join(f"{place}: {what} cannot be written: {error.strerror or error}".split())
         raise error_type(f"{line}; {advice}" if advice else line) from error
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder with all above it, before what it shall hold is computed.
+
+    Raises
+    ------
+    TrainingError
+        It cannot be made.
+    """
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
 
 
 @contextmanager

@@ -30,10 +30,11 @@ from soundscene_train.errors import TrainingError
 from soundscene_train.evaluation import Result
 from soundscene_train.export import ExportNames, export_bundle
 from soundscene_train.features import Features
-from soundscene_train.files import read_json, writing
+from soundscene_train.files import make_folder, read_json
 from soundscene_train.fitting import fit_networks, require_ingredients
 from soundscene_train.machines import Machines, join
 from soundscene_train.plan import Plan
+from soundscene_train.recipe import Recipe
 from soundscene_train.report import headline, write_report
 from soundscene_train.runtime import start_keras
 from soundscene_train.scoring import score_windows
@@ -48,11 +49,13 @@ __all__ = [
     "fit_run",
     "inspect_run",
     "prepare_run",
+    "require_score_of",
     "scores_of_test",
     "without_unreadable",
 ]
 
 
+_EVALUATION: Final = "evaluation.json"
 _MEBIBYTE: Final = 1 << 20
 
 
@@ -228,6 +231,7 @@ def evaluate_bundle(
     clips = clips_to_test(bundle, dataset, plan.test_parts)
     augmentation = bundle.provenance.get("recipe", {}).get("augmentation", {})
     settings = replace(settings, held_out_responses=tuple(augmentation.get("held_out_responses", ())))
+    make_folder(folder)
     scores, summary = assess_bundle(bundle, clips, settings, reporter.step)
     evaluation = Evaluation(results_of(scores), {}, bundle.fusion.rule, bundle.labels, dict(summary))
     tested_on = f"{dataset.name}, part {', '.join(scores.parts)}"
@@ -239,8 +243,6 @@ def evaluate_bundle(
         "trained_on": bundle.provenance.get("train_parts", []),
         "metrics": evaluation.metrics(tested_on),
     }
-    with writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
     scores.save(folder)
     cost = bundle.provenance.get("cost") or measure_processor_time(bundle)
     write_report(folder, evaluation.results, bundle.labels, evaluation.rule, extra, cost=cost)
@@ -255,13 +257,25 @@ def export_run(plan: Plan, folder: Path, target: Path, names: ExportNames, metri
     TrainingError
         `metrics_from` holds no evaluation, or one of another recipe; or a network is not trained.
     """
-    if metrics_from is not None and Plan.load(metrics_from).recipe != plan.recipe:
-        raise TrainingError(f"{metrics_from} was trained by another recipe; its score says nothing about this run")
-    report = (metrics_from or folder) / "evaluation.json"
-    if metrics_from is not None and not report.is_file():
-        raise TrainingError(f"{metrics_from} has not been evaluated; run `soundscene-train evaluate` on it first")
+    if metrics_from is not None:
+        require_score_of(plan.recipe, metrics_from)
+    report = (metrics_from or folder) / _EVALUATION
     evaluation = read_json(report, "what `evaluate` wrote", "evaluate the run again") if report.is_file() else None
     return export_bundle(plan, folder, target, names, evaluation)
+
+
+def require_score_of(recipe: Recipe, folder: Path) -> None:
+    """Refuse a run that does not say how well a recipe does.
+
+    Raises
+    ------
+    TrainingError
+        It is not there, has not been evaluated, or was trained by another recipe.
+    """
+    if Plan.load(folder).recipe != recipe:
+        raise TrainingError(f"{folder} was trained by another recipe; its score says nothing about this run")
+    if not (folder / _EVALUATION).is_file():
+        raise TrainingError(f"{folder} has not been evaluated; run `soundscene-train evaluate` on it first")
 
 
 def _describe_test(selection: Selection) -> str:

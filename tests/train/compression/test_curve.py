@@ -1,6 +1,7 @@
 """A curve's points are what would be stored and served, and its first is the run itself."""
 
 import csv
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -61,11 +62,14 @@ def test_the_smallest_weights_go_first() -> None:
 def test_the_command_writes_a_curve_over_all_folds(
     esc_plan: Plan, esc_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """All clips of all folds, here the same run twice, are tested at every point; table, CSV and picture are there."""
+    """All clips of all folds, here the same run twice, are tested at every point; a bad folder is said before."""
     folder = tmp_path / "folds"
     esc_plan.save(folder)
     for name in ("fold-1", "fold-2"):
         shutil.copytree(esc_run, folder / name)
+    (tmp_path / "file").touch()
+    assert main(["compress", "--run", str(folder), "--out", str(tmp_path / "file")]) == 2
+    assert re.fullmatch(r"soundscene-train: \S+/file: cannot be written: File exists\n", capsys.readouterr().err)
     correct = 2 * evaluate_run(esc_plan, esc_run, Reporter()).results["product"].correct_count
     assert main(["compress", "--run", str(folder), "--out", str(tmp_path / "curve")]) == 0
     assert f"{correct}/24" in capsys.readouterr().out.splitlines()[1]

@@ -43,6 +43,18 @@ class AssessmentSettings:
     calibrate_from: Path | None = None
     held_out_responses: tuple[str, ...] = ()
 
+    def require_sources(self) -> None:
+        """Look for what is named here, before hours are spent on what it shall assess.
+
+        Raises
+        ------
+        TrainingError
+            The folder holds no impulse responses, or the run has not been evaluated.
+        """
+        self.distortions()
+        if self.calibrate_from is not None:
+            ClipScores.load(self.calibrate_from)
+
     def distortions(self) -> tuple[Distortion, ...]:
         """Return what the clips are put through, none if nothing is asked for."""
         if self.responses is None:

@@ -40,7 +40,6 @@ def write_points(folder: Path, points: Sequence[Point], title: str) -> None:
         The folder cannot be written.
     """
     with writing(folder, "the curve"):
-        folder.mkdir(parents=True, exist_ok=True)
         with (folder / "compress.csv").open("w", newline="", encoding="utf-8") as stream:
             writer = csv.writer(stream, lineterminator="\n")
             writer.writerow((*_COLUMNS, *NETWORK_NAMES))
