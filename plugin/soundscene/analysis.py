@@ -63,6 +63,11 @@ class FileAnalysis:
         """The winner's score, in [0, 1]."""
         return float(self.scores.max())
 
+    @property
+    def assessable_count(self) -> int:
+        """Windows whose verdict may be believed; the decision over the file is over all of them."""
+        return sum(verdict.assessable for verdict in self.verdicts)
+
     def smoothed(self, index: int) -> NDArray[np.float64]:
         """Decision over window `index` and those before it, as many as the bundle says."""
         first = max(0, index + 1 - self.bundle.fusion.smoothing_windows)

@@ -163,9 +163,11 @@ def plot_analysis(analysis: FileAnalysis, spectrogram: Spectrogram, path: Path) 
 def _draw_title(figure: Figure, analysis: FileAnalysis) -> None:
     count = len(analysis.verdicts)
     extended = "" if analysis.extended_by is None else ", extended to one"
+    doubtful = count - analysis.assessable_count
+    doubts = f", {doubtful} not assessable" if doubtful else ""
     figure.suptitle(
         f"{_plain(analysis.path.name)}: {_plain(analysis.scene)}, score {analysis.score:.2f} "
-        f"over {count} window{'s' if count > 1 else ''}{extended}    "
+        f"over {count} window{'s' if count > 1 else ''}{extended}{doubts}    "
         f"(bundle {analysis.bundle.name} {analysis.bundle.version})",
         x=0.01,
         ha="left",

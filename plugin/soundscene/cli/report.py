@@ -28,6 +28,8 @@ def analysis_to_dict(analysis: FileAnalysis) -> dict[str, Any]:
             "scene": analysis.scene,
             "score": analysis.score,
             "scores": dict(zip(analysis.bundle.labels, analysis.scores.tolist(), strict=True)),
+            "assessable": analysis.assessable_count > 0,
+            "assessable_windows": analysis.assessable_count,
         },
         "windows": [_window_to_dict(analysis, position) for position in range(len(analysis.verdicts))],
     }
@@ -75,6 +77,10 @@ def analysis_to_text(analysis: FileAnalysis) -> str:
     lines.append(
         f"  {whole}  {analysis.scene.ljust(width)}  {analysis.score:4.2f} {bar(analysis.score)}  then {runners_up}"
     )
+    count = len(analysis.verdicts)
+    if doubtful := count - analysis.assessable_count:
+        which = "no window" if doubtful == count else f"{analysis.assessable_count} of {count} windows"
+        lines.append(f"  {' ' * len(whole)}  {which} can be assessed: see the reasons above")
     return "\n".join(lines)
 
 

@@ -107,10 +107,32 @@ def test_the_timeline_has_a_row_for_each_window_and_one_for_the_file(
 
 
 def test_a_silent_window_is_flagged(tiny_bundle: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """What should not be believed carries its reason."""
+    """What should not be believed carries its reason, and a file of such windows alone is not believed either."""
     soundfile.write(tmp_path / "zeros.wav", np.zeros(6 * RATE), RATE)
     assert _analyze(tiny_bundle, tmp_path / "zeros.wav") == 0
-    assert capsys.readouterr().out.splitlines()[1].endswith("-120.0 dBFS  silent")
+    rows = capsys.readouterr().out.splitlines()
+    assert rows[1].endswith("-120.0 dBFS  silent")
+    assert rows[-1].strip() == "no window can be assessed: see the reasons above"
+    _analyze(tiny_bundle, tmp_path / "zeros.wav", "--json")
+    summary = _json_lines(capsys.readouterr().out)[0]["summary"]
+    assert (summary["assessable"], summary["assessable_windows"]) == (False, 0)
+
+
+def test_a_file_that_falls_silent_says_how_much_of_it_counts(
+    tiny_bundle: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of five seconds of sound and ten of silence, the windows that heard something are counted."""
+    samples = np.zeros(15 * RATE)
+    samples[: 5 * RATE] = 0.1 * np.random.default_rng(0).standard_normal(5 * RATE)
+    soundfile.write(tmp_path / "half.wav", samples, RATE)
+    assert _analyze(tiny_bundle, tmp_path / "half.wav", "--json") == 0
+    (line,) = _json_lines(capsys.readouterr().out)
+    believed = [window["assessable"] for window in line["windows"]]
+    assert (believed[0], believed[-1]) == (True, False)
+    assert (line["summary"]["assessable"], line["summary"]["assessable_windows"]) == (True, sum(believed))
+    assert _analyze(tiny_bundle, tmp_path / "half.wav") == 0
+    last = capsys.readouterr().out.splitlines()[-1].strip()
+    assert last == f"{sum(believed)} of {len(believed)} windows can be assessed: see the reasons above"
 
 
 def test_missing_and_broken_files_are_one_line_each_and_the_others_are_done(
