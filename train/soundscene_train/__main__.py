@@ -6,6 +6,7 @@ import argparse
 import shlex
 import sys
 from collections.abc import Sequence
+from concurrent.futures import BrokenExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -40,6 +41,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _EXIT_ERROR
     except ModuleNotFoundError as error:
         print(f"soundscene-train: {error.name} is not installed: pip install 'soundscene[train]'", file=sys.stderr)
+        return _EXIT_ERROR
+    except BrokenExecutor:
+        print(
+            "soundscene-train: a process was killed from outside, perhaps for lack of memory; the same command goes on "
+            "from what is finished, and --jobs 1 needs less memory",
+            file=sys.stderr,
+        )
         return _EXIT_ERROR
     except KeyboardInterrupt:
         print("soundscene-train: interrupted; the same command goes on from the last checkpoint", file=sys.stderr)

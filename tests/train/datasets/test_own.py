@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from collections import defaultdict
 from pathlib import Path
 
@@ -209,6 +214,30 @@ def test_prepare_says_what_cannot_be_read_before_it_begins(
     assert "folder-my-sounds: 12 clips, 12 windows" in capsys.readouterr().out
     with Path("runs/cache/folder-my-sounds-clips.csv").open() as stream:
         assert len(list(csv.DictReader(stream))) == 12
+
+
+def test_a_killed_process_is_one_line_and_nothing_is_lost(folder: Path, tmp_path: Path) -> None:
+    """When the system kills one of two processes, as it does for lack of memory, the same command then goes on."""
+    (tmp_path / "tiny.toml").write_text(RECIPE)
+    words = ["prepare", "--dataset", "folder", "--data-dir", str(folder), "--folds", "3", "--recipe", "tiny.toml"]
+    command = [sys.executable, "-m", "soundscene_train", *words, "--jobs", "2"]
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+        while not (workers := [child for child in children.read_text().split() if _is_worker(child)]):
+            assert process.poll() is None
+            time.sleep(0.01)
+        os.kill(int(workers[0]), signal.SIGKILL)
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert "a process was killed from outside" in errors.splitlines()[-1]
+    assert "Traceback" not in errors
+    assert subprocess.run(command, cwd=tmp_path, check=False, capture_output=True).returncode == 0
+
+
+def _is_worker(process: str) -> bool:
+    """Tell a worker from the process that watches over shared memory."""
+    words = Path(f"/proc/{process}/cmdline").read_bytes()
+    return b"popen_loky_posix" in words
 
 
 def test_cross_validation_tests_every_clip_once(
