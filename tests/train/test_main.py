@@ -11,6 +11,7 @@ import pytest
 from soundscene.audio_files import AudioFile
 from soundscene.bundle import load_bundle
 from soundscene.classifier import SceneClassifier
+from soundscene_train import __main__ as command_line
 from soundscene_train.__main__ import main
 from soundscene_train.datasets import CitySettings
 from soundscene_train.errors import TrainingError
@@ -191,6 +192,34 @@ def test_what_is_needed_later_is_looked_for_first(
     assert main(words.split()) == 2
     assert message in capsys.readouterr().err.splitlines()[-1]
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+@pytest.mark.parametrize("swallowed", [False, True])
+def test_an_interruption_says_how_to_go_on(
+    swallowed: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Ctrl-C is one line and exit code 130, also where an extension module has made a SystemError of it."""
+
+    def interrupted(*_: object) -> None:
+        try:
+            raise KeyboardInterrupt
+        except KeyboardInterrupt:
+            if swallowed:
+                raise SystemError("returned a result with an exception set") from None
+            raise
+
+    monkeypatch.setattr(command_line, "_fit", interrupted)
+    assert main(["fit", "--quick"]) == 130
+    assert capsys.readouterr().err == (
+        "soundscene-train: interrupted; the same command goes on from the last checkpoint\n"
+    )
+    monkeypatch.setattr(command_line, "_fit", raise_system_error)
+    with pytest.raises(SystemError, match="of its own"):
+        main(["fit", "--quick"])
+
+
+def raise_system_error(*_: object) -> None:
+    raise SystemError("of its own")
 
 
 def test_stages_out_of_order_say_what_to_do(esc_plan: Plan, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

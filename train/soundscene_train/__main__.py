@@ -49,7 +49,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             file=sys.stderr,
         )
         return _EXIT_ERROR
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemError) as error:
+        if isinstance(error, SystemError) and not isinstance(error.__context__, KeyboardInterrupt):
+            raise  # it is one only where Ctrl-C hits TensorFlow while it reads an array
         print("soundscene-train: interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
         return _EXIT_INTERRUPTED
     return 0

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, wait
+from concurrent.futures import Future, wait
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,6 +22,7 @@ from soundscene_train.keras_trainer import KerasTrainer
 from soundscene_train.machines import Machines
 from soundscene_train.noises import band_noises
 from soundscene_train.plan import Plan
+from soundscene_train.processes import process_pool
 from soundscene_train.responses import band_responses, responses_to_train_with
 from soundscene_train.teaching import taught_targets
 from soundscene_train.trainer import Trainer
@@ -90,7 +90,7 @@ def fit_networks(
             fit_network(plan, folder, network, report)
         return
     seen = dict.fromkeys(networks, 0)
-    with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
+    with process_pool(jobs) as pool:
         work = [pool.submit(fit_network, plan, folder, network) for network in networks]
         _follow(work, folder, seen, report)
 
@@ -182,10 +182,7 @@ def _follow(work: list[Future[None]], folder: Path, seen: dict[str, int], report
         for network, count in list(seen.items()):
             seen[network] = _report_new_lines(folder / network / _HISTORY_NAME, network, count, report)
         for future in done:
-            if future.exception() is not None:
-                for other in pending:
-                    other.cancel()
-                future.result()
+            future.result()
 
 
 def _report_new_lines(path: Path, network: str, seen: int, report: EpochReport | None) -> int:
