@@ -20,9 +20,10 @@ NEVER_SECONDS = 3600
 @pytest.mark.parametrize("end", [KeyboardInterrupt, ValueError])
 def test_a_failed_or_interrupted_pool_leaves_nothing_running(end: type[BaseException]) -> None:
     """Neither what runs nor what waits behind it is finished first: it would take an hour."""
+    strangers = multiprocessing.active_children()
     with pytest.raises(end):
         _end_in_the_middle(end)
-    assert multiprocessing.active_children() == []
+    assert set(multiprocessing.active_children()) <= set(strangers)
 
 
 def test_what_is_given_back_is_what_was_computed() -> None:

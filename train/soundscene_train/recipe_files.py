@@ -7,9 +7,7 @@ import tomllib
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Any, Final, get_type_hints
-
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from typing import Any, get_type_hints
 
 from soundscene.errors import SettingsError
 from soundscene.fusion import FusionSettings
@@ -18,8 +16,6 @@ from soundscene_train.network import NetworkSettings
 from soundscene_train.recipe import AugmentationSettings, FitSettings, Recipe, StorageSettings
 
 __all__ = ["load_recipe", "packaged_recipes", "parse_recipe"]
-
-_STRICT: Final = ConfigDict(strict=True, allow_inf_nan=False)
 
 
 def packaged_recipes() -> dict[str, str]:
@@ -89,16 +85,22 @@ def _build(kind: Any, values: Mapping[str, Any], place: str) -> Any:
         raise SettingsError(f"{place} has no setting {', '.join(unknown)}; known are {', '.join(sorted(kinds))}")
     fields = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
     for key, value in fields.items():
-        if dataclasses.is_dataclass(kinds[key]):
-            continue  # a part that was built before
-        try:
-            TypeAdapter(kinds[key], config=_STRICT).validate_python(value)
-        except ValidationError as error:
-            first = error.errors()[0]
-            setting = key + "".join(f"[{position}]" for position in first["loc"])
-            expected = first["msg"].removeprefix("Input should be ").replace("tuple", "list")
-            raise SettingsError(f"{setting} must be {expected}, got {first['input']!r}") from error
+        if not dataclasses.is_dataclass(kinds[key]):  # these are built already
+            _require_kind(key, kinds[key], value)
     return kind(**fields)
+
+
+def _require_kind(key: str, kind: Any, value: object) -> None:
+    """Refuse text where a number belongs, a fraction where a whole one does, and so on."""
+    from pydantic import ConfigDict, TypeAdapter, ValidationError  # not there without the extra
+
+    try:
+        TypeAdapter(kind, config=ConfigDict(strict=True, allow_inf_nan=False)).validate_python(value)
+    except ValidationError as error:
+        first = error.errors()[0]
+        setting = key + "".join(f"[{position}]" for position in first["loc"])
+        expected = first["msg"].removeprefix("Input should be ").replace("tuple", "list")
+        raise SettingsError(f"{setting} must be {expected}, got {first['input']!r}") from error
 
 
 def _table(values: Any, place: str) -> Mapping[str, Any]:
