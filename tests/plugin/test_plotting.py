@@ -61,6 +61,8 @@ def test_a_picture_is_drawn_in_every_format(tiny_bundle: Bundle, tmp_path: Path,
     soundfile.write(tmp_path / "a_$x^{$.wav", signal, RATE)
     plot_analysis(*_analyse(tiny_bundle, tmp_path / "a_$x^{$.wav"), tmp_path / f"out{suffix}")
     assert (tmp_path / f"out{suffix}").stat().st_size > 5000
+    if suffix == ".svg":
+        assert "1 not assessable" in (tmp_path / "out.svg").read_text(), "the last window is silent"
 
 
 def test_long_analyses_are_averaged_into_columns(

@@ -152,11 +152,9 @@ def _cross_validate(arguments: argparse.Namespace, command: str) -> None:
     from soundscene_train.cross_validation import cross_validate
     from soundscene_train.report import format_table
 
-    settings = assessment_from(arguments)
-    settings.require_sources()
     with ConsoleReporter() as reporter:
         plan, folder = _plan_of(arguments, command, reporter)
-        evaluation = cross_validate(plan, folder, reporter, arguments.jobs, settings)
+        evaluation = cross_validate(plan, folder, reporter, arguments.jobs, assessment_from(arguments))
     print(format_table(evaluation.results, evaluation.rule))
     print(f"report: {folder / 'report.html'}, {folder / 'evaluation.json'}")
 

@@ -46,9 +46,10 @@ def cross_validate(
     Raises
     ------
     TrainingError
-        There are fewer than two parts, or a training cannot go on.
+        There are fewer than two parts, what `settings` name is not there, or a training cannot go on.
     """
     require_ingredients(plan)
+    settings.require_sources()
     selection = replace(plan, test_parts=()).open()
     parts = plan.train_parts or selection.dataset.parts
     if len(parts) < 2:

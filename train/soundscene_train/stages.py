@@ -186,8 +186,9 @@ def evaluate_run(
     Raises
     ------
     TrainingError
-        There is nothing to test on, or a network is not trained.
+        There is nothing to test on, what `settings` name is not there, or a network is not trained.
     """
+    settings.require_sources()
     selection, features = prepare_run(plan, reporter)
     if not selection.test_parts:
         raise TrainingError("this run trained on every part; there is nothing left to test it on")
@@ -225,8 +226,9 @@ def evaluate_bundle(
     Raises
     ------
     TrainingError
-        The bundle was trained on what it should be tested on, or the labels differ.
+        The bundle was trained on what it should be tested on, the labels differ, or what `settings` name is not there.
     """
+    settings.require_sources()
     dataset = open_dataset(plan.dataset_name, plan.data_dir, plan.city, plan.fold_count)
     clips = clips_to_test(bundle, dataset, plan.test_parts)
     augmentation = bundle.provenance.get("recipe", {}).get("augmentation", {})
