@@ -16,9 +16,10 @@ from soundscene_train.__main__ import main
 from soundscene_train.datasets import CitySettings
 from soundscene_train.errors import TrainingError
 from soundscene_train.export import ExportNames
+from soundscene_train.fitting import Job
 from soundscene_train.plan import Plan
 from soundscene_train.recipe import Recipe
-from soundscene_train.stages import Reporter, evaluate_run, export_run, fit_run
+from soundscene_train.stages import Reporter, evaluate_run, export_run, fit_jobs, fit_run
 
 RECIPE = """
 name = "tiny"
@@ -87,15 +88,31 @@ def test_run_goes_all_the_way_and_goes_on(
 
 
 def test_two_processes_train_as_one_does(esc_plan: Plan, esc_run: Path, tmp_path: Path) -> None:
-    """Side by side in processes the networks end with the same weights as one after the other."""
-    beside, networks = tmp_path / "beside", ("mel", "gammatone")
-    fit_run(esc_plan, beside, Reporter(), networks, jobs=2)
-    for name in networks:
-        one, other = (np.load(folder / name / "checkpoint.npz") for folder in (esc_run, beside))
-        for key in one.files:
-            np.testing.assert_array_equal(one[key], other[key], err_msg=key)
+    """Networks of two runs, side by side in processes, end with the same weights as one after the other."""
+    beside, further = tmp_path / "beside", tmp_path / "further"
+    one_fold = replace(esc_plan, train_parts=("1",))
+    work = [Job(esc_plan, beside, "mel"), Job(one_fold, further, "mel"), Job(esc_plan, beside, "gammatone")]
+    reporter = _Listener()
+    fit_jobs(work, reporter, jobs=2)
+    for name in ("mel", "gammatone"):
+        with np.load(esc_run / name / "checkpoint.npz") as one, np.load(beside / name / "checkpoint.npz") as other:
+            for key in one.files:
+                np.testing.assert_array_equal(one[key], other[key], err_msg=key)
+    assert Plan.load(further).train_parts == ("1",)
+    assert sorted(reporter.heard) == sorted(
+        (name, done, 2) for name in ("beside mel", "beside gammatone", "further mel") for done in (1, 2)
+    )
     with pytest.raises(TrainingError, match="holds no trained cqt network"):
         evaluate_run(esc_plan, beside, Reporter())
+
+
+class _Listener(Reporter):
+    def __init__(self) -> None:
+        self.heard: list[tuple[str, int, int]] = []
+
+    def epoch(self, network: str, done: int, total: int, loss: float) -> None:
+        assert loss > 0.0
+        self.heard.append((network, done, total))
 
 
 def test_the_synthetic_city_trains_on_every_device(tiny_recipe: Recipe, tmp_path: Path) -> None:

@@ -185,7 +185,7 @@ def _evaluate(plan: Plan, folder: Path, reporter: Reporter, arguments: argparse.
     from soundscene_train.report import format_table
     from soundscene_train.stages import evaluate_run
 
-    evaluation = evaluate_run(plan, folder, reporter, arguments.gains, assessment_from(arguments))
+    evaluation = evaluate_run(plan, folder, reporter, arguments.gains, assessment_from(arguments), jobs=arguments.jobs)
     print(format_table(evaluation.results, evaluation.rule))
     for gain, results in evaluation.by_gain.items():
         fused = results[evaluation.rule]
@@ -205,7 +205,7 @@ def _evaluate_bundle(arguments: argparse.Namespace, command: str) -> None:
     plan, _ = plan_from(arguments, command)
     folder = arguments.out or Path("evaluation")
     with ConsoleReporter() as reporter:
-        evaluation = evaluate_bundle(bundle, plan, folder, reporter, assessment_from(arguments))
+        evaluation = evaluate_bundle(bundle, plan, folder, reporter, assessment_from(arguments), jobs=arguments.jobs)
     print(format_table(evaluation.results, evaluation.rule))
     print(f"report: {folder / 'report.html'}, {folder / 'evaluation.json'}")
 

@@ -66,9 +66,9 @@ def make_parser() -> argparse.ArgumentParser:
     stages["prepare"].add_argument(
         "--download-from", metavar="URL", help="another place that has the same files; implies --download"
     )
-    stages["prepare"].add_argument("--jobs", type=_at_least(1), default=1, help="processes, one core each (1)")
     for name in ("fit", "run", "cross-validate"):
         stages[name].add_argument("--run", type=Path, metavar="DIR", help="the run's folder (runs/DATASET-RECIPE)")
+    for name in ("prepare", "fit", "run", "cross-validate", "evaluate", "reproduce"):
         stages[name].add_argument("--jobs", type=_at_least(1), default=1, help="processes, one core each (1)")
     _add_table_arguments(stages["reproduce"])
     stages["fit"].add_argument("--networks", nargs="+", choices=NETWORK_NAMES, default=NETWORK_NAMES, help="(all)")
@@ -207,7 +207,6 @@ def reproduction_from(arguments: argparse.Namespace, command: str) -> tuple[Plan
 def _add_table_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("table", choices=("table3", "table4", "table5", "figure3"))
     parser.add_argument("--seeds", type=_at_least(1), default=1, metavar="N", help="trainings of each cell (1)")
-    parser.add_argument("--jobs", type=_at_least(1), default=1, help="processes, one core each (1)")
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder of tables and cells (runs/reproduce-DATASET)")
 
 

@@ -1,4 +1,7 @@
-"""What a person sees while a run goes on: live bars in a terminal, plain lines anywhere else."""
+"""What a person sees while a run goes on: live bars in a terminal, plain lines anywhere else.
+
+A bar that is full becomes a line, so that those of many networks do not outgrow the terminal.
+"""
 
 from __future__ import annotations
 
@@ -51,9 +54,17 @@ class ConsoleReporter(Reporter):
         self._show(f"training {network}", done, total, f"loss {loss:.3f}")
 
     def _show(self, title: str, done: int, total: int, note: str) -> None:
+        line = f"{title}: {done}/{total} {note}".rstrip()
         if self._console.is_terminal:
-            if title not in self._tasks:
-                self._tasks[title] = self._progress.add_task(title, total=total, note=note)
-            self._progress.update(self._tasks[title], completed=done, note=note)
+            self._draw(title, done, total, note)
+            if done == total:
+                self._progress.remove_task(self._tasks.pop(title))
+                self._console.print(line, highlight=False, markup=False)
         elif done == total or done * _PLAIN_SHARES // total > (done - 1) * _PLAIN_SHARES // total:
-            print(f"{title}: {done}/{total} {note}".rstrip(), file=sys.stderr, flush=True)
+            print(line, file=sys.stderr, flush=True)
+
+    def _draw(self, title: str, done: int, total: int, note: str) -> None:
+        """Move a bar, which appears with its first unit."""
+        if title not in self._tasks:
+            self._tasks[title] = self._progress.add_task(title, total=total, note=note)
+        self._progress.update(self._tasks[title], completed=done, note=note)

@@ -9,14 +9,15 @@ from typing import Any
 
 import numpy as np
 
+from soundscene.settings import NETWORK_NAMES
 from soundscene_train.assessment.assess import AssessmentSettings, assess_scores, results_of
 from soundscene_train.assessment.clip_scores import ClipScores
 from soundscene_train.assessment.summary import cross_fitted_calibration, join_robustness
 from soundscene_train.errors import TrainingError
-from soundscene_train.fitting import require_ingredients
+from soundscene_train.fitting import Job, require_ingredients
 from soundscene_train.plan import Plan
 from soundscene_train.report import write_report
-from soundscene_train.stages import Evaluation, Reporter, evaluate_run, fit_run
+from soundscene_train.stages import Evaluation, Reporter, evaluate_run, fit_jobs
 
 __all__ = ["cross_validate", "join_scores"]
 
@@ -29,6 +30,8 @@ def cross_validate(
     settings: AssessmentSettings = AssessmentSettings(),  # noqa: B008  # frozen
 ) -> Evaluation:
     """Train and test a run per part, going on where it stopped, and judge all test clips together.
+
+    The networks of all parts are trained side by side.
 
     Parameters
     ----------
@@ -56,17 +59,21 @@ def cross_validate(
         raise TrainingError(f"cross-validation needs at least two parts, and there is {', '.join(parts)}")
     plan = replace(plan, train_parts=tuple(parts), test_parts=())
     plan.save(folder)
+    runs = {folder / f"fold-{part}": _leaving_out(part, plan, parts) for part in parts}
+    fit_jobs([Job(one, home, network) for home, one in runs.items() for network in NETWORK_NAMES], reporter, jobs)
     scores, robustness = [], []
-    for part in parts:
-        home = folder / f"fold-{part}"
-        teacher = None if plan.teacher_dir is None else plan.teacher_dir / f"fold-{part}"
-        others = tuple(other for other in parts if other != part)
-        one = replace(plan, train_parts=others, test_parts=(part,), teacher_dir=teacher)
-        fit_run(one, home, reporter, jobs=jobs)
-        tested = evaluate_run(one, home, reporter, settings=settings)
+    for home, one in runs.items():
+        tested = evaluate_run(one, home, reporter, settings=settings, jobs=jobs)
         scores.append(ClipScores.load(home))
         robustness.append((len(scores[-1].truth), tested.summary.get("robustness", {})))
     return _judge(plan, folder, scores, robustness if settings.distortions() else [])
+
+
+def _leaving_out(part: str, plan: Plan, parts: Sequence[str]) -> Plan:
+    """Return the plan that trains on all other parts, with the teacher that has done so too."""
+    others = tuple(other for other in parts if other != part)
+    teacher = None if plan.teacher_dir is None else plan.teacher_dir / f"fold-{part}"
+    return replace(plan, train_parts=others, test_parts=(part,), teacher_dir=teacher)
 
 
 def join_scores(scores: list[ClipScores]) -> ClipScores:

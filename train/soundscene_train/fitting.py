@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, wait
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from soundscene.settings import NETWORK_NAMES
 from soundscene_train.batches import TrainingWindows
 from soundscene_train.datasets import Selection
 from soundscene_train.errors import TrainingError
@@ -27,16 +27,41 @@ from soundscene_train.responses import band_responses, responses_to_train_with
 from soundscene_train.teaching import taught_targets
 from soundscene_train.trainer import Trainer
 
-__all__ = ["EpochReport", "fit_networks", "one_hot_targets", "require_ingredients"]
-
-EpochReport = Callable[[str, int, float], None]
-"""Called with network, epochs done and training loss."""
+__all__ = ["EpochReport", "Job", "fit_networks", "one_hot_targets", "require_ingredients"]
 
 _POLL_SECONDS: Final = 0.3
 _CHECKPOINT_EPOCHS: Final = 5
 _CHECKPOINT_NAME: Final = "checkpoint.npz"
 _HISTORY_NAME: Final = "history.jsonl"
 _MAKE_ROOM: Final = "make room and run the same command again: it goes on from the last checkpoint"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Job:
+    """One network to be trained.
+
+    Parameters
+    ----------
+    plan : Plan
+        Of its run.
+    folder : Path
+        The run's folder.
+    network : str
+        One of `NETWORK_NAMES`.
+    """
+
+    plan: Plan
+    folder: Path
+    network: str
+
+    @property
+    def home(self) -> Path:
+        """The network's own folder."""
+        return self.folder / self.network
+
+
+EpochReport = Callable[[Job, int, float], None]
+"""Called with what is trained, epochs done and training loss."""
 
 
 def require_ingredients(plan: Plan) -> None:
@@ -56,25 +81,15 @@ def require_ingredients(plan: Plan) -> None:
         responses_to_train_with(plan.responses_dir, recipe.augmentation.held_out_responses)
 
 
-def fit_networks(
-    plan: Plan,
-    folder: Path,
-    networks: Sequence[str] = NETWORK_NAMES,
-    jobs: int = 1,
-    report: EpochReport | None = None,
-) -> None:
-    """Train networks to their last epoch, going on from the checkpoints that are there.
+def fit_networks(work: Sequence[Job], processes: int = 1, report: EpochReport | None = None) -> None:
+    """Train networks to their last epoch, of one run or of several, going on from the checkpoints that are there.
 
     Parameters
     ----------
-    plan : Plan
-        Already saved in `folder`, its features prepared.
-    folder : Path
-        The run's folder.
-    networks : sequence of str
-        Which of `NETWORK_NAMES`.
-    jobs : int > 0
-        Processes; each takes one core.
+    work : sequence of Job
+        In the order in which they are begun. Their plans are saved and their features prepared.
+    processes : int > 0
+        Each trains one network at a time, on one core.
     report : callable or None
         Told each epoch.
 
@@ -83,23 +98,21 @@ def fit_networks(
     TrainingError
         Training cannot go on.
     """
-    if jobs > 1 and plan.recipe.fit.devices != "one":
+    if processes > 1 and any(job.plan.recipe.fit.devices != "one" for job in work):
         raise TrainingError("several jobs would each take all devices; leave out --jobs or --devices")
-    if jobs == 1:
-        for network in networks:
-            fit_network(plan, folder, network, report)
+    if processes == 1 or len(work) < 2:
+        for job in work:
+            fit_network(job, report)
         return
-    seen = dict.fromkeys(networks, 0)
-    with process_pool(jobs) as pool:
-        work = [pool.submit(fit_network, plan, folder, network) for network in networks]
-        _follow(work, folder, seen, report)
+    with process_pool(min(processes, len(work))) as pool:
+        _follow({pool.submit(fit_network, job): job for job in work}, report)
 
 
-def fit_network(plan: Plan, folder: Path, network: str, report: EpochReport | None = None) -> None:
+def fit_network(job: Job, report: EpochReport | None = None) -> None:
     """Train one network to its last epoch; of several machines, the first writes what is kept."""
-    home = folder / network
+    plan, home = job.plan, job.home
     selection = plan.open()
-    trainer = _make_trainer(plan, selection, plan.features(selection), network)
+    trainer = _make_trainer(plan, selection, plan.features(selection), job.network)
     trainer.resume(home / _CHECKPOINT_NAME)
     writes = Machines.from_environment().is_first
     with writing(home, advice=_MAKE_ROOM):
@@ -112,7 +125,7 @@ def fit_network(plan: Plan, folder: Path, network: str, report: EpochReport | No
             with writing(home, advice=_MAKE_ROOM):
                 _write_epoch(trainer, home)
         if report is not None:
-            report(network, trainer.epochs_done, loss)
+            report(job, trainer.epochs_done, loss)
 
 
 def one_hot_targets(selection: Selection, features: Features, windows: NDArray[np.int64]) -> NDArray[np.float32]:
@@ -174,24 +187,26 @@ def _history_line(epoch: int, loss: float) -> str:
     return json.dumps({"epoch": epoch, "loss": loss}) + "\n"
 
 
-def _follow(work: list[Future[None]], folder: Path, seen: dict[str, int], report: EpochReport | None) -> None:
+def _follow(work: Mapping[Future[None], Job], report: EpochReport | None) -> None:
     """Read the histories that the processes write until all are done; stop at the first error."""
-    pending: Any = set(work)
+    seen = dict.fromkeys(work.values(), 0)
+    pending = set(work)
     while pending:
         done, pending = wait(pending, _POLL_SECONDS)
-        for network, count in list(seen.items()):
-            seen[network] = _report_new_lines(folder / network / _HISTORY_NAME, network, count, report)
+        for job, count in list(seen.items()):
+            seen[job] = _report_new_lines(job, count, report)
         for future in done:
             future.result()
 
 
-def _report_new_lines(path: Path, network: str, seen: int, report: EpochReport | None) -> int:
+def _report_new_lines(job: Job, seen: int, report: EpochReport | None) -> int:
     """Report the epochs after `seen`; return how many there are by now."""
+    path = job.home / _HISTORY_NAME
     if not path.is_file():
         return seen
     lines = [line for line in path.read_text(encoding="utf-8").splitlines(keepends=True) if line.endswith("\n")]
     for line in lines[seen:]:
         entry = json.loads(line)
         if report is not None:
-            report(network, entry["epoch"], entry["loss"])
+            report(job, entry["epoch"], entry["loss"])
     return max(seen, len(lines))

@@ -58,5 +58,7 @@ def test_quick_tables_run_end_to_end_and_go_on(
     assert float(rows["all"]["accuracy_percent"]) == pytest.approx(100 * held["product"]["accuracy"], abs=0.01)
     assert rows["s6"]["paper_percent"] == "60.3"
     assert (out / "figure3.png").read_bytes().startswith(b"\x89PNG")
-    assert main(["reproduce", "table4", "--quick"]) == 0
-    assert "| CNN-7 | all |" in capsys.readouterr().out
+    assert main(["reproduce", "table4", "--quick", "--jobs", "2"]) == 0
+    printed = capsys.readouterr()
+    assert "| CNN-7 | all |" in printed.out
+    assert "training cr-dc-1-s-plain-seed-0 mel: 1/1" in printed.err

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from soundscene.bundle import Bundle
 from soundscene.classifier import SceneClassifier
 from soundscene_train.assessment.clip_scores import ClipScores, score_clips
+from soundscene_train.assessment.distorted import score_distorted
 from soundscene_train.assessment.distortions import Distortion, microphones, standard_distortions
 from soundscene_train.assessment.summary import robustness, summarise
 from soundscene_train.datasets.clips import Clip, Dataset
@@ -17,6 +19,8 @@ from soundscene_train.errors import TrainingError
 from soundscene_train.evaluation import Result, evaluate_all
 
 __all__ = ["AssessmentSettings", "assess_bundle", "assess_robustness", "assess_scores", "clips_to_test", "results_of"]
+
+_DISTORTED: Final = "distorted"
 
 Step = Callable[[str, int, int], None]
 """Told a stage, units done and units in all."""
@@ -84,22 +88,28 @@ def assess_scores(scores: ClipScores, rule: str, settings: AssessmentSettings) -
 
 
 def assess_robustness(
-    bundle: Bundle, clips: Sequence[Clip], clean: ClipScores, settings: AssessmentSettings, step: Step
+    bundle: Bundle,
+    clips: Sequence[Clip],
+    clean: ClipScores,
+    settings: AssessmentSettings,
+    folder: Path,
+    *,
+    step: Step,
+    jobs: int = 1,
 ) -> dict[str, Any]:
-    """Return what each distortion costs; empty when none is asked for."""
-    distortions = settings.distortions()
-    classifier = SceneClassifier(bundle)
-    spoilt = {}
-    for number, distortion in enumerate(distortions):
-        spoilt[distortion.name] = (distortion, score_clips(classifier, clips, distortion))
-        step("distortions", number + 1, len(distortions))
-    return robustness(clean, spoilt, bundle.fusion.rule) if spoilt else {}
+    """Return what each distortion costs; empty when none is asked for.
+
+    Scores are kept in `distorted`, in the folder of the test, for the next call.
+    """
+    tell = partial(step, "distortions")
+    distorted = score_distorted(bundle, clips, settings.distortions, folder / _DISTORTED, step=tell, jobs=jobs)
+    return robustness(clean, distorted, bundle.fusion.rule) if distorted else {}
 
 
 def assess_bundle(
-    bundle: Bundle, clips: Sequence[Clip], settings: AssessmentSettings, step: Step
+    bundle: Bundle, clips: Sequence[Clip], settings: AssessmentSettings, folder: Path, *, step: Step, jobs: int = 1
 ) -> tuple[ClipScores, Mapping[str, Any]]:
-    """Test a finished bundle as it is served.
+    """Test a finished bundle as it is served, and keep in a folder what would take long to compute again.
 
     Returns
     -------
@@ -110,7 +120,7 @@ def assess_bundle(
     """
     scores = score_clips(SceneClassifier(bundle), clips, None, lambda done, total: step("clips", done, total))
     summary = assess_scores(scores, bundle.fusion.rule, settings)
-    found = assess_robustness(bundle, clips, scores, settings, step)
+    found = assess_robustness(bundle, clips, scores, settings, folder, step=step, jobs=jobs)
     return scores, summary | ({"robustness": found} if found else {})
 
 

@@ -42,6 +42,8 @@ class Distortion:
         libsndfile's names of the file it is stored in.
     rate_hz : int or None
         Rate that the container demands.
+    source : Path or None
+        The file it is made from.
     """
 
     name: str
@@ -50,6 +52,7 @@ class Distortion:
     container: str = "WAV"
     subtype: str = "FLOAT"
     rate_hz: int | None = None
+    source: Path | None = None
 
     def write(self, source: Path, target: Path) -> None:
         """Write the spoilt clip; the noise depends on the clip's name alone.
@@ -108,7 +111,7 @@ def microphones(folder: Path) -> tuple[Distortion, ...]:
             raise TrainingError(f"{path}: not an impulse response ({error.error_string}); remove it") from error
         if not count:
             raise TrainingError(f"{path}: holds no sound; remove it")
-    return tuple(Distortion(path.stem, "microphone", _response(path)) for path in paths)
+    return tuple(Distortion(path.stem, "microphone", _response(path), source=path) for path in paths)
 
 
 def _same(samples: Samples, _: int, __: np.random.Generator) -> Samples:

@@ -5,7 +5,7 @@ Tables share cells, so that a cell is trained once. Each has a run's folder and 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -18,14 +18,14 @@ from soundscene_train.errors import TrainingError
 from soundscene_train.evaluation import Result, evaluate, evaluate_all, fuse_clips
 from soundscene_train.features import Features
 from soundscene_train.files import read_json, write_json, writing
-from soundscene_train.fitting import require_ingredients
+from soundscene_train.fitting import Job, require_ingredients
 from soundscene_train.network import CHANNEL_RESTRICTED_WIDTHS, CNN7_WIDTHS, NetworkSettings
 from soundscene_train.plan import Plan
 from soundscene_train.recipe import AugmentationSettings, Recipe
 from soundscene_train.scoring import score_windows
-from soundscene_train.stages import Reporter, fit_run, prepare_run
+from soundscene_train.stages import Reporter, fit_jobs, prepare_run
 
-__all__ = ["LENGTHS", "NETWORKS", "Cell", "train_cell"]
+__all__ = ["LENGTHS", "NETWORKS", "Cell", "train_cells"]
 
 LENGTHS: Final = {"1 s": "paper-1s", "2 s": "paper-2s", "5 s": "paper", "10 s": "paper-10s"}
 """The paper's names of its time lengths, and the presets that make them."""
@@ -79,36 +79,53 @@ class Cell:
         )
 
 
-def train_cell(cell: Cell, base: Plan, root: Path, seed: int, reporter: Reporter, *, jobs: int = 1) -> dict[str, Any]:
-    """Train and test a cell, or read what an earlier call found.
+def train_cells(
+    cells: Collection[Cell], base: Plan, root: Path, seed: int, reporter: Reporter, *, jobs: int = 1
+) -> dict[Cell, dict[str, Any]]:
+    """Train and test cells, or read what an earlier call found; networks of different cells train side by side.
 
     Returns
     -------
-    dict of classifier to dict
+    dict of Cell to dict of classifier to dict
         `accuracy`, `log_loss`, `class_accuracy`, `device_accuracy` and the rest of `Result.to_dict`. Classifiers are
         the cell's inputs and, where all three are trained, the rules that join them.
 
     Raises
     ------
     TrainingError
-        The data leaves nothing to test, or the cell's folder belongs to another plan.
+        The data leaves nothing to test, or a cell's folder belongs to another plan.
     """
-    folder = cell.folder(root, seed)
-    plan = replace(base, recipe=cell.recipe(base.recipe, seed))
-    require_ingredients(plan)
-    selection, features = prepare_run(plan, reporter)
-    if not selection.test_parts:
-        raise TrainingError("a table needs clips to test: name --train-parts or --test-parts")
-    plan.save(folder)
+    plans = {cell: replace(base, recipe=cell.recipe(base.recipe, seed)) for cell in cells}
+    found = {}
+    for cell, plan in plans.items():
+        require_ingredients(plan)
+        if not plan.open().test_parts:
+            raise TrainingError("a table needs clips to test: name --train-parts or --test-parts")
+        plan.save(cell.folder(root, seed))
+        if (held := _held(cell, cell.folder(root, seed))) is not None:
+            found[cell] = held
+    missing = [cell for cell in plans if cell not in found]
+    work = [Job(plans[cell], cell.folder(root, seed), network) for cell in missing for network in cell.inputs]
+    fit_jobs(work, reporter, jobs)
+    for cell in missing:
+        found[cell] = _test(cell, plans[cell], cell.folder(root, seed), reporter)
+    return found
+
+
+def _held(cell: Cell, folder: Path) -> dict[str, Any] | None:
+    """Return the figures that an earlier call found, if they are of all the cell's inputs."""
     path = folder / _RESULT
     held = read_json(path, "the figures of a cell", "remove it to test the cell again") if path.is_file() else {}
-    if set(cell.inputs) <= set(held):
-        return dict(held)
-    fit_run(plan, folder, reporter, cell.inputs, jobs)
+    return dict(held) if set(cell.inputs) <= set(held) else None
+
+
+def _test(cell: Cell, plan: Plan, folder: Path, reporter: Reporter) -> dict[str, Any]:
+    """Test a trained cell and write its figures down."""
+    selection, features = prepare_run(plan, reporter)
     results = _evaluate(plan, folder, selection, features, cell.inputs)
     found = {name: result.to_dict() for name, result in results.items()}
-    with writing(path):
-        write_json(path, found)
+    with writing(folder / _RESULT):
+        write_json(folder / _RESULT, found)
     return found
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from soundscene_train.plan import Plan
-from soundscene_train.reproduce.cells import train_cell
+from soundscene_train.reproduce.cells import train_cells
 from soundscene_train.reproduce.output import format_entries, write_table
 from soundscene_train.reproduce.tables import TABLES, collect
 from soundscene_train.stages import Reporter
@@ -30,7 +30,7 @@ def reproduce(name: str, plan: Plan, folder: Path, seeds: Sequence[int], reporte
     reporter : Reporter
         Told how far it is.
     jobs : int > 0
-        Processes that train networks side by side.
+        Processes that train networks side by side, those of all the seed's cells.
 
     Returns
     -------
@@ -45,9 +45,10 @@ def reproduce(name: str, plan: Plan, folder: Path, seeds: Sequence[int], reporte
     table = TABLES[name]
     results: dict[str, list[dict[str, object]]] = {row: [] for row in table.cells}
     for number, seed in enumerate(seeds):
-        for position, (row, cell) in enumerate(table.cells.items()):
-            results[row].append(train_cell(cell, plan, folder / "cells", seed, reporter, jobs=jobs))
-            reporter.step(f"{name}, cells", number * len(table.cells) + position + 1, len(seeds) * len(table.cells))
+        found = train_cells(dict.fromkeys(table.cells.values()), plan, folder / "cells", seed, reporter, jobs=jobs)
+        for row, cell in table.cells.items():
+            results[row].append(found[cell])
+        reporter.step(f"{name}, seeds", number + 1, len(seeds))
         entries = collect(table, results)
         write_table(folder, name, table.title, entries, plan.dataset_name)
     return format_entries(table.title, entries, plan.dataset_name)

@@ -16,7 +16,7 @@ from soundscene_train.reproduce.cells import LENGTHS, NETWORKS, Cell
 __all__ = ["TABLES", "Entry", "Table", "collect"]
 
 Results = Mapping[str, Any]
-"""What `train_cell` returns."""
+"""What `train_cells` finds for a cell."""
 Shown = Iterator[tuple[str, float, float | None]]
 """Column, our accuracy in [0, 1], and the paper's in % where it is known."""
 

@@ -1,0 +1,25 @@
+"""The four stages of a run, as the command line calls them: prepare, fit, evaluate, export."""
+
+from __future__ import annotations
+
+from soundscene_train.stages.evaluate import Evaluation, evaluate_bundle, evaluate_run, scores_of_test
+from soundscene_train.stages.export import export_run, require_score_of
+from soundscene_train.stages.fit import fit_jobs, fit_run
+from soundscene_train.stages.prepare import download_run, inspect_run, prepare_run, without_unreadable
+from soundscene_train.stages.reporter import Reporter
+
+__all__ = [
+    "Evaluation",
+    "Reporter",
+    "download_run",
+    "evaluate_bundle",
+    "evaluate_run",
+    "export_run",
+    "fit_jobs",
+    "fit_run",
+    "inspect_run",
+    "prepare_run",
+    "require_score_of",
+    "scores_of_test",
+    "without_unreadable",
+]

@@ -1,0 +1,186 @@
+"""The third stage: a run or a bundle is tested."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from soundscene.bundle import Bundle
+from soundscene_train.assessment.assess import (
+    AssessmentSettings,
+    assess_bundle,
+    assess_robustness,
+    assess_scores,
+    clips_to_test,
+    results_of,
+)
+from soundscene_train.assessment.clip_scores import ClipScores
+from soundscene_train.assessment.cost import measure_processor_time
+from soundscene_train.datasets import Selection, open_dataset
+from soundscene_train.errors import TrainingError
+from soundscene_train.evaluation import Result
+from soundscene_train.export import ExportNames, export_bundle
+from soundscene_train.features import Features
+from soundscene_train.files import make_folder
+from soundscene_train.plan import Plan
+from soundscene_train.report import headline, write_report
+from soundscene_train.scoring import score_windows
+from soundscene_train.stages.prepare import prepare_run
+from soundscene_train.stages.reporter import Reporter
+
+__all__ = ["Evaluation", "evaluate_bundle", "evaluate_run", "scores_of_test"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Evaluation:
+    """Results at the recorded level and at others.
+
+    Parameters
+    ----------
+    results : dict of classifier to Result
+        At the recorded level.
+    by_gain : dict of gain in dB to dict of classifier to Result
+        The same clips louder or quieter.
+    rule : str
+        The recipe's way to join networks.
+    labels : tuple of str
+    summary : dict
+        Intervals, calibration, selective accuracy and robustness, as `assessment.summary` makes them.
+    """
+
+    results: dict[str, Result]
+    by_gain: dict[float, dict[str, Result]]
+    rule: str
+    labels: tuple[str, ...]
+    summary: dict[str, Any]
+
+    def metrics(self, test: str) -> dict[str, Any]:
+        """Return what a manifest says about a model tested on `test`."""
+        gains = {f"{gain:+g} dB": results[self.rule].correct_count for gain, results in self.by_gain.items()}
+        return {"tested_on": test, **headline(self.results, self.rule), "correct_count_at_gain": gains, **self.summary}
+
+
+def evaluate_run(
+    plan: Plan,
+    folder: Path,
+    reporter: Reporter,
+    gains_db: Sequence[float] = (),
+    settings: AssessmentSettings = AssessmentSettings(),  # noqa: B008  # frozen
+    *,
+    jobs: int = 1,
+) -> Evaluation:
+    """Test a run and write its report; a test under distortions goes on where it stopped.
+
+    Raises
+    ------
+    TrainingError
+        There is nothing to test on, what `settings` name is not there, or a network is not trained.
+    """
+    settings.require_sources()
+    selection, features = prepare_run(plan, reporter, jobs=jobs)
+    if not selection.test_parts:
+        raise TrainingError("this run trained on every part; there is nothing left to test it on")
+    rule = plan.recipe.fusion.rule
+    settings = replace(settings, held_out_responses=plan.recipe.augmentation.held_out_responses)
+    scores = _scores(plan, folder, selection, features)
+    scores.save(folder)
+    summary = assess_scores(scores, rule, settings)
+    if settings.distortions():
+        summary["robustness"] = _robustness(plan, folder, scores, settings, reporter, jobs=jobs)
+    results = results_of(scores)
+    by_gain = {
+        gain: results_of(_scores(plan, folder, selection, prepare_run(plan, reporter, gain, jobs=jobs)[1]))
+        for gain in gains_db
+        if gain
+    }
+    evaluation = Evaluation(results, by_gain, rule, selection.dataset.labels, summary)
+    extra = {
+        "title": f"{plan.recipe.name} on {selection.dataset.name}",
+        "labels": list(selection.dataset.labels),
+        "tested_on": list(selection.test_parts),
+        "trained_on": list(selection.train_parts),
+        "metrics": evaluation.metrics(_describe_test(selection)),
+        "by_gain_db": {f"{gain:+g}": {k: r.to_dict() for k, r in found.items()} for gain, found in by_gain.items()},
+    }
+    write_report(folder, results, selection.dataset.labels, evaluation.rule, extra)
+    return evaluation
+
+
+def evaluate_bundle(
+    bundle: Bundle, plan: Plan, folder: Path, reporter: Reporter, settings: AssessmentSettings, *, jobs: int = 1
+) -> Evaluation:
+    """Test a finished bundle, as it is served, on the plan's data, and write its report into a folder.
+
+    Raises
+    ------
+    TrainingError
+        The bundle was trained on what it should be tested on, the labels differ, or what `settings` name is not there.
+    """
+    settings.require_sources()
+    dataset = open_dataset(plan.dataset_name, plan.data_dir, plan.city, plan.fold_count)
+    clips = clips_to_test(bundle, dataset, plan.test_parts)
+    augmentation = bundle.provenance.get("recipe", {}).get("augmentation", {})
+    settings = replace(settings, held_out_responses=tuple(augmentation.get("held_out_responses", ())))
+    make_folder(folder)
+    scores, summary = assess_bundle(bundle, clips, settings, folder, step=reporter.step, jobs=jobs)
+    evaluation = Evaluation(results_of(scores), {}, bundle.fusion.rule, bundle.labels, dict(summary))
+    tested_on = f"{dataset.name}, part {', '.join(scores.parts)}"
+    extra = {
+        "title": f"{bundle.name} {bundle.version}",
+        "bundle_hash": bundle.hash,
+        "labels": list(bundle.labels),
+        "tested_on": list(scores.parts),
+        "trained_on": bundle.provenance.get("train_parts", []),
+        "metrics": evaluation.metrics(tested_on),
+    }
+    scores.save(folder)
+    cost = bundle.provenance.get("cost") or measure_processor_time(bundle)
+    write_report(folder, evaluation.results, bundle.labels, evaluation.rule, extra, cost=cost)
+    return evaluation
+
+
+def _describe_test(selection: Selection) -> str:
+    """Say what was tested on what, for a manifest."""
+    train, test = ", ".join(selection.train_parts), ", ".join(selection.test_parts)
+    return f"{selection.dataset.name}: the same recipe trained on {train} and tested on {test}"
+
+
+def _scores(plan: Plan, folder: Path, selection: Selection, features: Features) -> ClipScores:
+    """Score the test clips with the trained networks."""
+    windows = features.windows_of(selection.test_clips)
+    scores = score_windows(plan, folder, features, windows, len(selection.dataset.labels))
+    return scores_of_test(scores, selection, features)
+
+
+def scores_of_test(scores: NDArray[np.float64], selection: Selection, features: Features) -> ClipScores:
+    """Put scores of the test clips' windows [shape=(networks, windows, labels)] together with what these clips are."""
+    labels = selection.dataset.labels
+    clips = [selection.dataset.clips[index] for index in selection.test_clips]
+    owners = features.clip_of_window[features.windows_of(selection.test_clips)]
+    return ClipScores(
+        scores,
+        np.searchsorted(np.asarray(selection.test_clips), owners),
+        np.array([labels.index(clip.label) for clip in clips], np.int64),
+        labels,
+        tuple(clip.device for clip in clips),
+        tuple(clip.group for clip in clips),
+        selection.test_parts,
+        tuple(str(clip.path) for clip in clips),
+    )
+
+
+def _robustness(
+    plan: Plan, folder: Path, clean: ClipScores, settings: AssessmentSettings, reporter: Reporter, *, jobs: int
+) -> dict[str, Any]:
+    """Export to a temporary place and test what would be served."""
+    selection = plan.open()
+    clips = [selection.dataset.clips[index] for index in selection.test_clips]
+    with tempfile.TemporaryDirectory(prefix="soundscene-") as temporary:
+        bundle = export_bundle(plan, folder, Path(temporary) / "bundle", ExportNames("tested"))
+        return assess_robustness(bundle, clips, clean, settings, folder, step=reporter.step, jobs=jobs)

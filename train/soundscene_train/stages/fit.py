@@ -1,0 +1,73 @@
+"""The second stage: the networks are trained."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from soundscene.settings import NETWORK_NAMES
+from soundscene_train.errors import TrainingError
+from soundscene_train.fitting import Job, fit_networks, require_ingredients
+from soundscene_train.machines import Machines, join
+from soundscene_train.plan import Plan
+from soundscene_train.runtime import start_keras
+from soundscene_train.stages.prepare import prepare_run
+from soundscene_train.stages.reporter import Reporter
+
+__all__ = ["fit_jobs", "fit_run"]
+
+
+def fit_run(
+    plan: Plan, folder: Path, reporter: Reporter, networks: Sequence[str] = NETWORK_NAMES, jobs: int = 1
+) -> None:
+    """Train the networks of a run, going on where it stopped.
+
+    Raises
+    ------
+    TrainingError
+        As `fit_jobs`.
+    MissingExtraError
+        Keras or its backend is not installed.
+    """
+    fit_jobs([Job(plan, folder, network) for network in networks], reporter, jobs)
+
+
+def fit_jobs(work: Sequence[Job], reporter: Reporter, jobs: int = 1) -> None:
+    """Train networks of one run or of several side by side, going on where they stopped.
+
+    Of several machines, the others wait for the first, so that what is missing is made once.
+
+    Raises
+    ------
+    TrainingError
+        A folder belongs to another run, or is not the one that the first machine sees; or training cannot go on.
+    MissingExtraError
+        Keras or its backend is not installed.
+    """
+    runs = {job.folder: job.plan for job in work}
+    for folder, plan in runs.items():
+        _begin(plan, folder, reporter, jobs)
+
+    def tell(job: Job, done: int, loss: float) -> None:
+        name = job.network if len(runs) == 1 else f"{job.folder.name} {job.network}"
+        reporter.epoch(name, done, job.plan.recipe.fit.epochs, loss)
+
+    fit_networks(work, jobs, tell)
+
+
+def _begin(plan: Plan, folder: Path, reporter: Reporter, jobs: int) -> None:
+    """Write a run's plan down and prepare what it is trained on."""
+    machines = Machines.from_environment()
+    if machines.count > 1 and plan.recipe.fit.devices == "one":
+        raise TrainingError("several machines train together with --engine keras --devices all only")
+    if plan.recipe.fit.engine == "keras":
+        start_keras()  # a backend that is missing should not be found out after hours of spectrograms
+    require_ingredients(plan)
+    if machines.is_first:
+        plan.save(folder)
+    else:
+        join(machines)
+        plan.require_in(folder)  # the first has written it, or this is another folder
+    prepare_run(plan, reporter, jobs=jobs)
+    if machines.is_first:
+        join(machines)

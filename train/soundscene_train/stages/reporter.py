@@ -1,0 +1,15 @@
+"""How a stage tells how far it is."""
+
+from __future__ import annotations
+
+__all__ = ["Reporter"]
+
+
+class Reporter:
+    """Told how far a stage is; this one says nothing."""
+
+    def step(self, stage: str, done: int, total: int) -> None:
+        """`done` of `total` units of a stage are finished."""
+
+    def epoch(self, network: str, done: int, total: int, loss: float) -> None:
+        """A network, of several runs one named with its run, has trained `done` of `total` epochs."""
