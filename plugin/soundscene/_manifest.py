@@ -12,7 +12,7 @@ from soundscene.frontend import Standardisation
 from soundscene.fusion import Calibration, FusionSettings
 from soundscene.settings import NETWORK_NAMES, FrontEndSettings
 
-__all__ = ["FILE_NAME", "FORMAT_VERSION", "canonical", "decode", "encode", "parse", "validate"]
+__all__ = ["FILE_NAME", "FORMAT_VERSION", "canonical", "decode", "encode", "parse", "require_name", "validate"]
 
 FILE_NAME: Final = "manifest.json"
 FORMAT_VERSION: Final = 2
@@ -95,8 +95,8 @@ def validate(manifest: Mapping[str, Any]) -> None:
         encode(manifest)
     except (TypeError, ValueError) as error:
         raise BundleError(f"manifest values must be finite JSON: {error}") from error
-    _require_name("name", manifest["name"])
-    _require_name("version", manifest["version"])
+    require_name("name", manifest["name"])
+    require_name("version", manifest["version"])
     if not isinstance(manifest["description"], str):
         raise BundleError("description must be a string")
     if manifest["calibration"] is not None:
@@ -188,7 +188,7 @@ def _check_self_test(self_test: object, label_count: int) -> None:
 
 def _check_files(files: object) -> None:
     for name, digest in _require_object("files", files).items():
-        _require_name("file name", name)
+        require_name("file name", name)
         if name == FILE_NAME:
             raise BundleError(f"{FILE_NAME} cannot list itself")
         if not isinstance(digest, str) or not _SHA256.fullmatch(digest):
@@ -211,7 +211,7 @@ def _require_object(key: str, value: object) -> Mapping[str, Any]:
     return value
 
 
-def _require_name(key: str, value: object) -> None:
+def require_name(key: str, value: object) -> None:
     if not isinstance(value, str) or not _PLAIN_NAME.fullmatch(value):
         raise BundleError(f"{key} must be letters, digits, '.', '_' or '-', got {value!r}")
 

@@ -31,7 +31,15 @@ from soundscene.fusion import Calibration, FusionSettings, decide
 from soundscene.networks import Network, patch_shape
 from soundscene.settings import NETWORK_NAMES, FrontEndSettings
 
-__all__ = ["DEMO_BUNDLE_NAME", "FORMAT_VERSION", "Bundle", "load_bundle", "rewrite_bundle", "write_bundle"]
+__all__ = [
+    "DEMO_BUNDLE_NAME",
+    "FORMAT_VERSION",
+    "Bundle",
+    "load_bundle",
+    "require_place",
+    "rewrite_bundle",
+    "write_bundle",
+]
 
 FORMAT_VERSION: Final = _manifest.FORMAT_VERSION
 DEMO_BUNDLE_NAME: Final = "esc10-demo"
@@ -145,6 +153,19 @@ def load_bundle(directory: Path | str | None = None) -> Bundle:
         raise BundleError(f"bundle {folder}: cannot be read: {error.strerror or error}") from error
 
 
+def require_place(directory: Path | str, name: str, version: str) -> None:
+    """Refuse what `write_bundle` would refuse of a bundle's place and name, before hours are spent on its content.
+
+    Raises
+    ------
+    BundleError
+        The place is taken, or name or version hold what a file's name cannot.
+    """
+    _manifest.require_name("name", name)
+    _manifest.require_name("version", version)
+    _require_free(Path(directory))
+
+
 def write_bundle(directory: Path | str, manifest_fields: Mapping[str, Any], files: Mapping[str, bytes]) -> Bundle:
     """Write a bundle, check it, and only then move it into place.
 
@@ -173,8 +194,7 @@ def write_bundle(directory: Path | str, manifest_fields: Mapping[str, Any], file
     }
     manifest = {**manifest_fields, **made_here}
     _manifest.validate(manifest)  # before a file name is used as a path
-    if not _is_free(target):
-        raise BundleError(f"{target} holds something other than a bundle; choose another folder or empty it")
+    _require_free(target)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as temporary:
@@ -270,6 +290,11 @@ def _read_file(path: Path) -> bytes:
     if len(content) > _MAX_FILE_BYTES:
         raise BundleError(f"{path.name} is larger than {_MAX_FILE_BYTES} bytes, which no scene network is")
     return content
+
+
+def _require_free(target: Path) -> None:
+    if not _is_free(target):
+        raise BundleError(f"{target} holds something other than a bundle; choose another folder or empty it")
 
 
 def _is_free(target: Path) -> bool:

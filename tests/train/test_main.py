@@ -140,6 +140,18 @@ def test_a_plan_is_kept(esc_plan: Plan, tmp_path: Path) -> None:
                 use(tmp_path / "run")
 
 
+def test_without_its_plan_a_run_goes_on_and_no_other_does(esc_plan: Plan, esc_run: Path) -> None:
+    """A damaged plan may be removed: each network knows what trained it, and refuses another plan of the same shapes."""
+    before = (esc_run / "mel" / "checkpoint.npz").stat().st_mtime_ns
+    (esc_run / "plan.json").unlink()
+    with pytest.raises(TrainingError, match=r"mel holds a run of another plan"):
+        fit_run(replace(esc_plan, train_parts=("1",)), esc_run, Reporter(), ["mel"])
+    (esc_run / "plan.json").unlink()
+    fit_run(esc_plan, esc_run, Reporter())
+    assert Plan.load(esc_run) == esc_plan
+    assert (esc_run / "mel" / "checkpoint.npz").stat().st_mtime_ns == before
+
+
 def test_a_full_disk_ends_training_with_one_line_and_it_goes_on(esc_plan: Plan, esc_run: Path, tmp_path: Path) -> None:
     """A checkpoint that finds no room says so, and once there is some, the run ends at the same weights."""
     home = tmp_path / "run" / "mel"
@@ -196,6 +208,8 @@ def test_mistakes_cost_one_line(
         ("run --quick --responses nowhere", "nowhere holds no .wav file"),
         ("run --quick --calibrate-from nowhere", "nowhere holds no scores.npz"),
         ("run --quick --metrics-from nowhere", "nowhere holds no plan.json"),
+        ("run --quick --out .", "something other than a bundle"),
+        ("run --quick --bundle-version 1/2", "version must be"),
         ("cross-validate --quick --responses nowhere", "nowhere holds no .wav file"),
         ("fit --recipe strong --train-responses nowhere", "nowhere holds no .wav file"),
         ("cross-validate --quick --teacher nowhere", "a recipe with teacher_share above 0 needs --teacher"),
@@ -206,9 +220,10 @@ def test_what_is_needed_later_is_looked_for_first(
 ) -> None:
     """A folder that only the test after the training reads ends the command before anything is computed or written."""
     monkeypatch.chdir(tmp_path)
+    Path("thesis.txt").touch()
     assert main(words.split()) == 2
     assert message in capsys.readouterr().err.splitlines()[-1]
-    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["thesis.txt"]
 
 
 @pytest.mark.parametrize("swallowed", [False, True])

@@ -129,13 +129,17 @@ def _fit(arguments: argparse.Namespace, command: str) -> None:
 
 def _run(arguments: argparse.Namespace, command: str) -> None:
     """Prepare, fit, evaluate and export; what is needed after the training is looked for before it."""
-    from soundscene_train.arguments import assessment_from, plan_from
+    from soundscene.bundle import require_place
+    from soundscene_train.arguments import assessment_from, export_names, plan_from
     from soundscene_train.console import ConsoleReporter
     from soundscene_train.stages import fit_run, require_score_of
 
     assessment_from(arguments).require_sources()
+    plan, folder = plan_from(arguments, command)
+    names = export_names(arguments, plan.dataset_name, command)
+    require_place(arguments.out or folder / "bundle", names.name, names.version)
     if arguments.metrics_from is not None:
-        require_score_of(plan_from(arguments, command)[0].recipe, arguments.metrics_from)
+        require_score_of(plan.recipe, arguments.metrics_from)
     with ConsoleReporter() as reporter:
         plan, folder = _plan_of(arguments, command, reporter)
         fit_run(plan, folder, reporter, jobs=arguments.jobs)

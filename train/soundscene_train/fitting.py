@@ -113,8 +113,10 @@ def fit_network(job: Job, report: EpochReport | None = None) -> None:
     plan, home = job.plan, job.home
     selection = plan.open()
     trainer = _make_trainer(plan, selection, plan.features(selection), job.network)
-    trainer.resume(home / _CHECKPOINT_NAME)
     writes = Machines.from_environment().is_first
+    if writes:
+        plan.save(home)  # a checkpoint of another plan may have the same shapes
+    trainer.resume(home / _CHECKPOINT_NAME)
     with writing(home, advice=_MAKE_ROOM):
         home.mkdir(parents=True, exist_ok=True)
         if writes:

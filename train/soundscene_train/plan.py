@@ -1,7 +1,7 @@
 """A run's folder: what is trained on what, written down before anything starts, and everything that comes of it.
 
 plan.json                recipe, data set, parts, command
-<network>/checkpoint.npz, history.jsonl, standardisation.json
+<network>/checkpoint.npz, history.jsonl, standardisation.json, and the plan once more
 evaluation.json, evaluation.txt, confusion.png
 """
 
@@ -24,6 +24,9 @@ from soundscene_train.recipe_files import parse_recipe
 __all__ = ["Plan"]
 
 _FILE_NAME: Final = "plan.json"
+_WITHOUT_PLAN: Final = (
+    "remove it and give the same command again, which keeps what is trained, or name another --run folder"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +134,7 @@ class Plan:
         path = folder / _FILE_NAME
         if not path.is_file():
             raise TrainingError(f"{folder} holds no {_FILE_NAME}; name the --run folder of `soundscene-train fit`")
-        with reading(path, "a plan of this version", "name another --run folder"):
+        with reading(path, "a plan of this version", _WITHOUT_PLAN):
             return cls._from_dict(json.loads(path.read_text(encoding="utf-8")))
 
     def _feature_settings(self, gain_db: float = 0.0) -> FeatureSettings:
