@@ -141,7 +141,7 @@ def test_a_plan_is_kept(esc_plan: Plan, tmp_path: Path) -> None:
 
 
 def test_without_its_plan_a_run_goes_on_and_no_other_does(esc_plan: Plan, esc_run: Path) -> None:
-    """A damaged plan may be removed: each network knows what trained it, and refuses another plan of the same shapes."""
+    """A damaged plan may be removed: each network knows what trained it, and refuses another plan of its shapes."""
     before = (esc_run / "mel" / "checkpoint.npz").stat().st_mtime_ns
     (esc_run / "plan.json").unlink()
     with pytest.raises(TrainingError, match=r"mel holds a run of another plan"):
