@@ -147,7 +147,9 @@ def test_without_its_plan_a_run_goes_on_and_no_other_does(esc_plan: Plan, esc_ru
     with pytest.raises(TrainingError, match=r"mel holds a run of another plan"):
         fit_run(replace(esc_plan, train_parts=("1",)), esc_run, Reporter(), ["mel"])
     (esc_run / "plan.json").unlink()
-    fit_run(esc_plan, esc_run, Reporter())
+    reporter = _Listener()
+    fit_run(esc_plan, esc_run, reporter, ["mel", "cqt"], jobs=2)
+    assert reporter.heard == [], "both are trained"
     assert Plan.load(esc_run) == esc_plan
     assert (esc_run / "mel" / "checkpoint.npz").stat().st_mtime_ns == before
 

@@ -191,24 +191,24 @@ def _history_line(epoch: int, loss: float) -> str:
 
 def _follow(work: Mapping[Future[None], Job], report: EpochReport | None) -> None:
     """Read the histories that the processes write until all are done; stop at the first error."""
-    seen = dict.fromkeys(work.values(), 0)
+    seen = {job: len(_history(job)) for job in work.values()}
     pending = set(work)
     while pending:
         done, pending = wait(pending, _POLL_SECONDS)
         for job, count in list(seen.items()):
-            seen[job] = _report_new_lines(job, count, report)
+            lines = _history(job)  # fewer than before where a training has gone back to its checkpoint
+            seen[job] = len(lines)
+            for line in lines[count:]:
+                entry = json.loads(line)
+                if report is not None:
+                    report(job, entry["epoch"], entry["loss"])
         for future in done:
             future.result()
 
 
-def _report_new_lines(job: Job, seen: int, report: EpochReport | None) -> int:
-    """Report the epochs after `seen`; return how many there are by now."""
+def _history(job: Job) -> list[str]:
+    """Lines that are written to their end."""
     path = job.home / _HISTORY_NAME
     if not path.is_file():
-        return seen
-    lines = [line for line in path.read_text(encoding="utf-8").splitlines(keepends=True) if line.endswith("\n")]
-    for line in lines[seen:]:
-        entry = json.loads(line)
-        if report is not None:
-            report(job, entry["epoch"], entry["loss"])
-    return max(seen, len(lines))
+        return []
+    return [line for line in path.read_text(encoding="utf-8").splitlines(keepends=True) if line.endswith("\n")]

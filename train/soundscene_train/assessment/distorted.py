@@ -107,7 +107,8 @@ def _folder_name(bundle: Bundle, clips: Sequence[Clip], distortion: Distortion) 
     sources = [clip.path for clip in clips] + ([] if distortion.source is None else [distortion.source])
     content = json.dumps([_judge(bundle), distortion.name, [_fingerprint(path) for path in sources]], sort_keys=True)
     key = hashlib.sha256(content.encode()).hexdigest()[:12]
-    return f"{re.sub('[^a-z0-9+-]+', '-', distortion.name.lower()).strip('-')}-{key}"
+    name = f"{distortion.kind} {distortion.name}".lower()
+    return f"{re.sub('[^a-z0-9+-]+', '-', name).strip('-')}-{key}"
 
 
 def _judge(bundle: Bundle) -> Mapping[str, Any]:
