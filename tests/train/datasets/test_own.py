@@ -115,7 +115,8 @@ def test_folds_keep_groups_whole_and_classes_spread(clips: list[tuple[str, int]]
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"path": "hum/place-0/0.wav"}, "more than once"),
+        ({"path": "hum/place-0/0.wav"}, "names hum/place-0/0.wav more than once"),
+        ({"path": "./click/../hum//place-0/0.wav"}, "names hum/place-0/0.wav more than once"),
         ({"label": ""}, "line 13 has no path or no label"),
         ({"path": "hum/nowhere.wav"}, "nowhere.wav; correct the column path of .*clips.csv"),
         ({"label": "whistle"}, "class 'whistle' comes from 1 group"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from os.path import normpath, relpath
 from pathlib import Path
 from typing import Final
 
@@ -68,7 +69,8 @@ def open_csv(path: Path, fold_count: int = 5) -> Dataset:
     if not table.is_file():
         raise DatasetError(f"{table}: no such table; --data-dir must name it, or the folder of a clips.csv")
     rows = read_table(table, ("path", "label"))
-    twice = [name for name, count in Counter(row["path"] for row in rows).items() if count > 1]
+    files = Counter(normpath(table.parent / row["path"]) for row in rows)
+    twice = [relpath(name, table.parent) for name, count in files.items() if count > 1]
     if twice:
         raise DatasetError(f"{table}: names {twice[0]} more than once; leave one of the rows")
     blank = [str(number) for number, row in enumerate(rows, start=2) if not (row["path"] and row["label"])]
