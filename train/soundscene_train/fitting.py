@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, wait
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -17,11 +18,11 @@ from soundscene_train.datasets import Selection
 from soundscene_train.errors import TrainingError
 from soundscene_train.fast_trainer import FastTrainer
 from soundscene_train.features import Features, measure_standardisation
-from soundscene_train.files import write_json, writing
+from soundscene_train.files import reading_arrays, write_json, writing
 from soundscene_train.keras_trainer import KerasTrainer
 from soundscene_train.machines import Machines
 from soundscene_train.noises import band_noises
-from soundscene_train.plan import Plan
+from soundscene_train.plan import STANDARDISATION_NAME, Plan
 from soundscene_train.processes import process_pool
 from soundscene_train.responses import band_responses, responses_to_train_with
 from soundscene_train.teaching import taught_targets
@@ -100,12 +101,13 @@ def fit_networks(work: Sequence[Job], processes: int = 1, report: EpochReport | 
     """
     if processes > 1 and any(job.plan.recipe.fit.devices != "one" for job in work):
         raise TrainingError("several jobs would each take all devices; leave out --jobs or --devices")
-    if processes == 1 or len(work) < 2:
-        for job in work:
+    left = [job for job in work if not _is_trained(job)]
+    if processes == 1 or len(left) < 2:
+        for job in left:
             fit_network(job, report)
         return
-    with process_pool(min(processes, len(work))) as pool:
-        _follow({pool.submit(fit_network, job): job for job in work}, report)
+    with process_pool(min(processes, len(left))) as pool:
+        _follow({pool.submit(fit_network, job): job for job in left}, report)
 
 
 def fit_network(job: Job, report: EpochReport | None = None) -> None:
@@ -115,7 +117,7 @@ def fit_network(job: Job, report: EpochReport | None = None) -> None:
     trainer = _make_trainer(plan, selection, plan.features(selection), job.network)
     writes = Machines.from_environment().is_first
     if writes:
-        plan.save(home)  # a checkpoint of another plan may have the same shapes
+        plan.save(home)
     trainer.resume(home / _CHECKPOINT_NAME)
     with writing(home, advice=_MAKE_ROOM):
         home.mkdir(parents=True, exist_ok=True)
@@ -136,6 +138,19 @@ def one_hot_targets(selection: Selection, features: Features, windows: NDArray[n
     position = np.array([labels.index(clip.label) for clip in selection.dataset.clips])
     rows: NDArray[np.float32] = np.eye(len(labels), dtype=np.float32)[position[features.clip_of_window[windows]]]
     return rows
+
+
+def _is_trained(job: Job) -> bool:
+    """Tell whether nothing is left to do; several machines go the whole way, to find out that they see one folder."""
+    checkpoint = job.home / _CHECKPOINT_NAME
+    if Machines.from_environment().count > 1 or not checkpoint.is_file():
+        return False
+    if not (job.home / STANDARDISATION_NAME).is_file():
+        return False
+    job.plan.save(job.home)  # a checkpoint of another plan may have the same shapes
+    with suppress(TrainingError), reading_arrays(checkpoint, "a checkpoint", "") as state:
+        return int(state["epochs"]) >= job.plan.recipe.fit.epochs
+    return False
 
 
 def _make_trainer(plan: Plan, selection: Selection, features: Features, network: str) -> Trainer:
@@ -172,7 +187,7 @@ def _responses(plan: Plan, network: str) -> NDArray[np.float32] | None:
 
 def _write_beginning(trainer: Trainer, home: Path) -> None:
     """Write the constants of the network's input, and the epochs that are done already."""
-    write_json(home / "standardisation.json", trainer.material.standardisation.to_dict())
+    write_json(home / STANDARDISATION_NAME, trainer.material.standardisation.to_dict())
     lines = [_history_line(epoch, loss) for epoch, loss in enumerate(trainer.history, start=1)]
     (home / _HISTORY_NAME).write_text("".join(lines), encoding="utf-8")
 

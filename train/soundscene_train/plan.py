@@ -21,7 +21,10 @@ from soundscene_train.files import reading, write_json, writing
 from soundscene_train.recipe import Recipe
 from soundscene_train.recipe_files import parse_recipe
 
-__all__ = ["Plan"]
+__all__ = ["STANDARDISATION_NAME", "Plan", "read_standardisation"]
+
+STANDARDISATION_NAME: Final = "standardisation.json"
+"""In a network's folder: the constants of its input."""
 
 _FILE_NAME: Final = "plan.json"
 _WITHOUT_PLAN: Final = (
@@ -177,7 +180,7 @@ class Plan:
 
 def read_standardisation(folder: Path, network: str) -> Standardisation:
     """Read the constants that `fit` measured for a network."""
-    path = folder / network / "standardisation.json"
+    path = folder / network / STANDARDISATION_NAME
     if not path.is_file():
         raise TrainingError(f"{folder} holds no trained {network} network; run `soundscene-train fit` first")
     with reading(path, "the constants of a network", "run `soundscene-train fit` again"):
