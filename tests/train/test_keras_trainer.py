@@ -15,7 +15,7 @@ import pytest
 
 from soundscene_train.errors import TrainingError
 from soundscene_train.fast_trainer import FastTrainer
-from soundscene_train.fitting import Job, fit_networks
+from soundscene_train.fitting import Training, fit_networks
 from soundscene_train.keras_trainer import KerasTrainer
 from soundscene_train.plan import Plan
 from soundscene_train.recipe import AugmentationSettings, Recipe
@@ -156,4 +156,4 @@ def test_several_jobs_cannot_share_all_devices(esc_plan: Plan, tmp_path: Path) -
     """Each process would take every device, so the combination is refused."""
     plan = dataclasses.replace(esc_plan, recipe=keras_recipe(esc_plan.recipe, devices="all"))
     with pytest.raises(TrainingError, match="leave out --jobs or --devices"):
-        fit_networks([Job(plan, tmp_path, "mel")], processes=2)
+        fit_networks([Training(plan, tmp_path, "mel")], jobs=2)

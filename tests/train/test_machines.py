@@ -16,7 +16,7 @@ from scripts.processes import free_port
 from soundscene_train.__main__ import main
 from soundscene_train.arguments import make_parser, plan_from
 from soundscene_train.errors import TrainingError
-from soundscene_train.fitting import Job, fit_network
+from soundscene_train.fitting import Training, fit_network
 from soundscene_train.machines import Machines, join, require_alone, require_same_file
 from soundscene_train.plan import Plan
 from soundscene_train.runtime import start_tensorflow
@@ -152,7 +152,7 @@ def test_only_the_first_machine_writes(esc_plan: Plan, tmp_path: Path, monkeypat
     for name, value in environment_of(1, 2, 9).items():
         monkeypatch.setenv(name, value)
     told: list[int] = []
-    fit_network(Job(esc_plan, tmp_path / "run", "mel"), lambda job, done, loss: told.append(done))
+    fit_network(Training(esc_plan, tmp_path / "run", "mel"), lambda training, done, loss: told.append(done))
     assert told == [1, 2]
     assert list((tmp_path / "run" / "mel").iterdir()) == []
 

@@ -16,10 +16,10 @@ from soundscene_train.__main__ import main
 from soundscene_train.datasets import CitySettings
 from soundscene_train.errors import TrainingError
 from soundscene_train.export import ExportNames
-from soundscene_train.fitting import Job
+from soundscene_train.fitting import Training
 from soundscene_train.plan import Plan
 from soundscene_train.recipe import Recipe
-from soundscene_train.stages import Reporter, evaluate_run, export_run, fit_jobs, fit_run
+from soundscene_train.stages import Reporter, evaluate_run, export_run, fit_run, fit_runs
 
 RECIPE = """
 name = "tiny"
@@ -91,9 +91,13 @@ def test_two_processes_train_as_one_does(esc_plan: Plan, esc_run: Path, tmp_path
     """Networks of two runs, side by side in processes, end with the same weights as one after the other."""
     beside, further = tmp_path / "beside", tmp_path / "further"
     one_fold = replace(esc_plan, train_parts=("1",))
-    work = [Job(esc_plan, beside, "mel"), Job(one_fold, further, "mel"), Job(esc_plan, beside, "gammatone")]
+    work = [
+        Training(esc_plan, beside, "mel"),
+        Training(one_fold, further, "mel"),
+        Training(esc_plan, beside, "gammatone"),
+    ]
     reporter = _Listener()
-    fit_jobs(work, reporter, jobs=2)
+    fit_runs(work, reporter, jobs=2)
     for name in ("mel", "gammatone"):
         with np.load(esc_run / name / "checkpoint.npz") as one, np.load(beside / name / "checkpoint.npz") as other:
             for key in one.files:

@@ -14,10 +14,10 @@ from soundscene_train.assessment.assess import AssessmentSettings, assess_scores
 from soundscene_train.assessment.clip_scores import ClipScores
 from soundscene_train.assessment.summary import cross_fitted_calibration, join_robustness
 from soundscene_train.errors import TrainingError
-from soundscene_train.fitting import Job, require_ingredients
+from soundscene_train.fitting import Training, require_ingredients
 from soundscene_train.plan import Plan
 from soundscene_train.report import write_report
-from soundscene_train.stages import Evaluation, Reporter, evaluate_run, fit_jobs
+from soundscene_train.stages import Evaluation, Reporter, evaluate_run, fit_runs
 
 __all__ = ["cross_validate", "join_scores"]
 
@@ -60,7 +60,7 @@ def cross_validate(
     plan = replace(plan, train_parts=tuple(parts), test_parts=())
     plan.save(folder)
     runs = {folder / f"fold-{part}": _leaving_out(part, plan, parts) for part in parts}
-    fit_jobs([Job(one, home, network) for home, one in runs.items() for network in NETWORK_NAMES], reporter, jobs)
+    fit_runs([Training(one, home, network) for home, one in runs.items() for network in NETWORK_NAMES], reporter, jobs)
     scores, robustness = [], []
     for home, one in runs.items():
         tested = evaluate_run(one, home, reporter, settings=settings, jobs=jobs)

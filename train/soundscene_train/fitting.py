@@ -28,7 +28,7 @@ from soundscene_train.responses import band_responses, responses_to_train_with
 from soundscene_train.teaching import taught_targets
 from soundscene_train.trainer import Trainer
 
-__all__ = ["EpochReport", "Job", "fit_networks", "one_hot_targets", "require_ingredients"]
+__all__ = ["EpochReport", "Training", "fit_networks", "one_hot_targets", "require_ingredients"]
 
 _POLL_SECONDS: Final = 0.3
 _CHECKPOINT_EPOCHS: Final = 5
@@ -38,7 +38,7 @@ _MAKE_ROOM: Final = "make room and run the same command again: it goes on from t
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Job:
+class Training:
     """One network to be trained.
 
     Parameters
@@ -61,7 +61,7 @@ class Job:
         return self.folder / self.network
 
 
-EpochReport = Callable[[Job, int, float], None]
+EpochReport = Callable[[Training, int, float], None]
 """Called with what is trained, epochs done and training loss."""
 
 
@@ -82,15 +82,15 @@ def require_ingredients(plan: Plan) -> None:
         responses_to_train_with(plan.responses_dir, recipe.augmentation.held_out_responses)
 
 
-def fit_networks(work: Sequence[Job], processes: int = 1, report: EpochReport | None = None) -> None:
+def fit_networks(work: Sequence[Training], jobs: int = 1, report: EpochReport | None = None) -> None:
     """Train networks to their last epoch, of one run or of several, going on from the checkpoints that are there.
 
     Parameters
     ----------
-    work : sequence of Job
+    work : sequence of Training
         In the order in which they are begun. Their plans are saved and their features prepared.
-    processes : int > 0
-        Each trains one network at a time, on one core.
+    jobs : int > 0
+        Processes; each trains one network at a time, on one core.
     report : callable or None
         Told each epoch.
 
@@ -99,22 +99,22 @@ def fit_networks(work: Sequence[Job], processes: int = 1, report: EpochReport | 
     TrainingError
         Training cannot go on.
     """
-    if processes > 1 and any(job.plan.recipe.fit.devices != "one" for job in work):
+    if jobs > 1 and any(training.plan.recipe.fit.devices != "one" for training in work):
         raise TrainingError("several jobs would each take all devices; leave out --jobs or --devices")
-    left = [job for job in work if not _is_trained(job)]
-    if processes == 1 or len(left) < 2:
-        for job in left:
-            fit_network(job, report)
+    left = [training for training in work if not _is_trained(training)]
+    if jobs == 1 or len(left) < 2:
+        for training in left:
+            fit_network(training, report)
         return
-    with process_pool(min(processes, len(left))) as pool:
-        _follow({pool.submit(fit_network, job): job for job in left}, report)
+    with process_pool(min(jobs, len(left))) as pool:
+        _follow({pool.submit(fit_network, training): training for training in left}, report)
 
 
-def fit_network(job: Job, report: EpochReport | None = None) -> None:
+def fit_network(training: Training, report: EpochReport | None = None) -> None:
     """Train one network to its last epoch; of several machines, the first writes what is kept."""
-    plan, home = job.plan, job.home
+    plan, home = training.plan, training.home
     selection = plan.open()
-    trainer = _make_trainer(plan, selection, plan.features(selection), job.network)
+    trainer = _make_trainer(plan, selection, plan.features(selection), training.network)
     writes = Machines.from_environment().is_first
     if writes:
         plan.save(home)
@@ -129,7 +129,7 @@ def fit_network(job: Job, report: EpochReport | None = None) -> None:
             with writing(home, advice=_MAKE_ROOM):
                 _write_epoch(trainer, home)
         if report is not None:
-            report(job, trainer.epochs_done, loss)
+            report(training, trainer.epochs_done, loss)
 
 
 def one_hot_targets(selection: Selection, features: Features, windows: NDArray[np.int64]) -> NDArray[np.float32]:
@@ -140,16 +140,16 @@ def one_hot_targets(selection: Selection, features: Features, windows: NDArray[n
     return rows
 
 
-def _is_trained(job: Job) -> bool:
+def _is_trained(training: Training) -> bool:
     """Tell whether nothing is left to do; several machines go the whole way, to find out that they see one folder."""
-    checkpoint = job.home / _CHECKPOINT_NAME
+    checkpoint = training.home / _CHECKPOINT_NAME
     if Machines.from_environment().count > 1 or not checkpoint.is_file():
         return False
-    if not (job.home / STANDARDISATION_NAME).is_file():
+    if not (training.home / STANDARDISATION_NAME).is_file():
         return False
-    job.plan.save(job.home)  # a checkpoint of another plan may have the same shapes
+    training.plan.save(training.home)  # a checkpoint of another plan may have the same shapes
     with suppress(TrainingError), reading_arrays(checkpoint, "a checkpoint", "") as state:
-        return int(state["epochs"]) >= job.plan.recipe.fit.epochs
+        return int(state["epochs"]) >= training.plan.recipe.fit.epochs
     return False
 
 
@@ -204,26 +204,26 @@ def _history_line(epoch: int, loss: float) -> str:
     return json.dumps({"epoch": epoch, "loss": loss}) + "\n"
 
 
-def _follow(work: Mapping[Future[None], Job], report: EpochReport | None) -> None:
+def _follow(work: Mapping[Future[None], Training], report: EpochReport | None) -> None:
     """Read the histories that the processes write until all are done; stop at the first error."""
-    seen = {job: len(_history(job)) for job in work.values()}
+    seen = {training: len(_history(training)) for training in work.values()}
     pending = set(work)
     while pending:
         done, pending = wait(pending, _POLL_SECONDS)
-        for job, count in list(seen.items()):
-            lines = _history(job)  # fewer than before where a training has gone back to its checkpoint
-            seen[job] = len(lines)
+        for training, count in list(seen.items()):
+            lines = _history(training)  # fewer than before where a training has gone back to its checkpoint
+            seen[training] = len(lines)
             for line in lines[count:]:
                 entry = json.loads(line)
                 if report is not None:
-                    report(job, entry["epoch"], entry["loss"])
+                    report(training, entry["epoch"], entry["loss"])
         for future in done:
             future.result()
 
 
-def _history(job: Job) -> list[str]:
+def _history(training: Training) -> list[str]:
     """Lines that are written to their end."""
-    path = job.home / _HISTORY_NAME
+    path = training.home / _HISTORY_NAME
     if not path.is_file():
         return []
     return [line for line in path.read_text(encoding="utf-8").splitlines(keepends=True) if line.endswith("\n")]

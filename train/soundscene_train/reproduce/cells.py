@@ -18,12 +18,12 @@ from soundscene_train.errors import TrainingError
 from soundscene_train.evaluation import Result, evaluate, evaluate_all, fuse_clips
 from soundscene_train.features import Features
 from soundscene_train.files import read_json, write_json, writing
-from soundscene_train.fitting import Job, require_ingredients
+from soundscene_train.fitting import Training, require_ingredients
 from soundscene_train.network import CHANNEL_RESTRICTED_WIDTHS, CNN7_WIDTHS, NetworkSettings
 from soundscene_train.plan import Plan
 from soundscene_train.recipe import AugmentationSettings, Recipe
 from soundscene_train.scoring import score_windows
-from soundscene_train.stages import Reporter, fit_jobs, prepare_run
+from soundscene_train.stages import Reporter, fit_runs, prepare_run
 
 __all__ = ["LENGTHS", "NETWORKS", "Cell", "train_cells"]
 
@@ -105,8 +105,8 @@ def train_cells(
         if (held := _held(cell, cell.folder(root, seed))) is not None:
             found[cell] = held
     missing = [cell for cell in plans if cell not in found]
-    work = [Job(plans[cell], cell.folder(root, seed), network) for cell in missing for network in cell.inputs]
-    fit_jobs(work, reporter, jobs)
+    work = [Training(plans[cell], cell.folder(root, seed), network) for cell in missing for network in cell.inputs]
+    fit_runs(work, reporter, jobs)
     for cell in missing:
         found[cell] = _test(cell, plans[cell], cell.folder(root, seed), reporter)
     return found

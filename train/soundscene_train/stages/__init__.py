@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from soundscene_train.stages.evaluate import Evaluation, evaluate_bundle, evaluate_run, scores_of_test
 from soundscene_train.stages.export import export_run, require_score_of
-from soundscene_train.stages.fit import fit_jobs, fit_run
+from soundscene_train.stages.fit import fit_run, fit_runs
 from soundscene_train.stages.prepare import download_run, inspect_run, prepare_run, without_unreadable
 from soundscene_train.stages.reporter import Reporter
 
@@ -15,8 +15,8 @@ __all__ = [
     "evaluate_bundle",
     "evaluate_run",
     "export_run",
-    "fit_jobs",
     "fit_run",
+    "fit_runs",
     "inspect_run",
     "prepare_run",
     "require_score_of",

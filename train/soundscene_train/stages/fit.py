@@ -7,14 +7,14 @@ from pathlib import Path
 
 from soundscene.settings import NETWORK_NAMES
 from soundscene_train.errors import TrainingError
-from soundscene_train.fitting import Job, fit_networks, require_ingredients
+from soundscene_train.fitting import Training, fit_networks, require_ingredients
 from soundscene_train.machines import Machines, join
 from soundscene_train.plan import Plan
 from soundscene_train.runtime import start_keras
 from soundscene_train.stages.prepare import prepare_run
 from soundscene_train.stages.reporter import Reporter
 
-__all__ = ["fit_jobs", "fit_run"]
+__all__ = ["fit_run", "fit_runs"]
 
 
 def fit_run(
@@ -25,14 +25,14 @@ def fit_run(
     Raises
     ------
     TrainingError
-        As `fit_jobs`.
+        As `fit_runs`.
     MissingExtraError
         Keras or its backend is not installed.
     """
-    fit_jobs([Job(plan, folder, network) for network in networks], reporter, jobs)
+    fit_runs([Training(plan, folder, network) for network in networks], reporter, jobs)
 
 
-def fit_jobs(work: Sequence[Job], reporter: Reporter, jobs: int = 1) -> None:
+def fit_runs(work: Sequence[Training], reporter: Reporter, jobs: int = 1) -> None:
     """Train networks of one run or of several side by side, going on where they stopped.
 
     Of several machines, the others wait for the first, so that what is missing is made once.
@@ -44,13 +44,13 @@ def fit_jobs(work: Sequence[Job], reporter: Reporter, jobs: int = 1) -> None:
     MissingExtraError
         Keras or its backend is not installed.
     """
-    runs = {job.folder: job.plan for job in work}
+    runs = {training.folder: training.plan for training in work}
     for folder, plan in runs.items():
         _begin(plan, folder, reporter, jobs)
 
-    def tell(job: Job, done: int, loss: float) -> None:
-        name = job.network if len(runs) == 1 else f"{job.folder.name} {job.network}"
-        reporter.epoch(name, done, job.plan.recipe.fit.epochs, loss)
+    def tell(training: Training, done: int, loss: float) -> None:
+        name = training.network if len(runs) == 1 else f"{training.folder.name} {training.network}"
+        reporter.epoch(name, done, training.plan.recipe.fit.epochs, loss)
 
     fit_networks(work, jobs, tell)
 
