@@ -107,12 +107,23 @@ class Plan:
         TrainingError
             The folder belongs to another run, or cannot be written.
         """
+        self.require_free(folder)
         if (folder / _FILE_NAME).is_file():
-            self.require_in(folder)
             return
         with writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
             write_json(folder / _FILE_NAME, self._to_dict())
+
+    def require_free(self, folder: Path) -> None:
+        """Refuse a folder that holds another plan; one that holds none is free.
+
+        Raises
+        ------
+        TrainingError
+            The folder belongs to another run.
+        """
+        if (folder / _FILE_NAME).is_file():
+            self.require_in(folder)
 
     def require_in(self, folder: Path) -> None:
         """Refuse a folder that holds another plan.

@@ -51,19 +51,19 @@ def test_an_interrupted_test_goes_on_and_ends_with_the_same_scores(
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        score_distorted(bundle, clips, settings.distortions, tmp_path / "kept", step=stop)
+        score_distorted(bundle, clips, settings.distortions(), tmp_path / "kept", step=stop)
     kept = sorted((tmp_path / "kept").iterdir())
     assert len(kept) == 3
     (kept[0] / "scores.npz").write_bytes(b"PK, and no more")
     total = len(settings.distortions())
     first = told.copy()
     told.clear()
-    found = score_distorted(bundle, clips, settings.distortions, tmp_path / "kept", step=_note(told), jobs=2)
+    found = score_distorted(bundle, clips, settings.distortions(), tmp_path / "kept", step=_note(told), jobs=2)
     assert first == [(1, total), (2, total), (3, total)]
     assert told == [(done, total) for done in range(2, total + 1)]
 
     told.clear()
-    whole = score_distorted(bundle, clips, settings.distortions, tmp_path / "others", step=_note(told))
+    whole = score_distorted(bundle, clips, settings.distortions(), tmp_path / "others", step=_note(told))
     assert len(told) == total
     assert list(found) == list(whole) == [one.name for one in settings.distortions()]
     for name, (_, scores) in whole.items():
@@ -78,7 +78,7 @@ def test_kept_scores_are_of_these_clips_this_bundle_and_this_microphone(
 
     def score(clips: list[Clip]) -> ClipScores:
         told.clear()
-        found = score_distorted(bundle, clips, settings.distortions, tmp_path / "kept", step=_note(told))
+        found = score_distorted(bundle, clips, settings.distortions(), tmp_path / "kept", step=_note(told))
         return found["phone"][1]
 
     before, total = score(clips), len(settings.distortions())

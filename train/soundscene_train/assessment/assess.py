@@ -102,7 +102,7 @@ def assess_robustness(
     Scores are kept in `distorted`, in the folder of the test, for the next call.
     """
     tell = partial(step, "distortions")
-    distorted = score_distorted(bundle, clips, settings.distortions, folder / _DISTORTED, step=tell, jobs=jobs)
+    distorted = score_distorted(bundle, clips, settings.distortions(), folder / _DISTORTED, step=tell, jobs=jobs)
     return robustness(clean, distorted, bundle.fusion.rule) if distorted else {}
 
 

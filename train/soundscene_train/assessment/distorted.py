@@ -22,15 +22,18 @@ from soundscene_train.processes import process_pool
 
 __all__ = ["score_distorted"]
 
-Choose = Callable[[], Sequence[Distortion]]
-"""Gives the distortions; unlike these, it can be sent to another process."""
-
 Step = Callable[[int, int], None]
 """Told distortions done, and in all."""
 
 
 def score_distorted(
-    bundle: Bundle, clips: Sequence[Clip], choose: Choose, home: Path, *, step: Step, jobs: int = 1
+    bundle: Bundle,
+    clips: Sequence[Clip],
+    distortions: Sequence[Distortion],
+    home: Path,
+    *,
+    step: Step,
+    jobs: int = 1,
 ) -> dict[str, tuple[Distortion, ClipScores]]:
     """Score clips under each distortion, or read what an earlier call has kept.
 
@@ -40,8 +43,8 @@ def score_distorted(
         What scores them.
     clips : sequence of Clip
         The same for every distortion.
-    choose : callable
-        Gives the distortions; a function of a module or a method, since other processes call it too.
+    distortions : sequence of Distortion
+        No two of one name.
     home : Path
         Where scores are kept, in a folder for each distortion. Its name changes with all that they depend on.
     step : callable
@@ -59,13 +62,12 @@ def score_distorted(
     TrainingError
         As `score_clips`, or scores cannot be kept.
     """
-    distortions = choose()
     folders = {one.name: home / _folder_name(bundle, clips, one) for one in distortions}
     held = {name: scores for name, folder in folders.items() if (scores := _kept(folder)) is not None}
-    missing = [one.name for one in distortions if one.name not in held]
+    missing = [one for one in distortions if one.name not in held]
     if held:
         step(len(held), len(distortions))
-    for name, scores in _compute(bundle, clips, choose, missing, jobs):
+    for name, scores in _compute(bundle, clips, missing, jobs):
         make_folder(folders[name])
         scores.save(folders[name])
         held[name] = scores
@@ -81,24 +83,22 @@ def _kept(folder: Path) -> ClipScores | None:
 
 
 def _compute(
-    bundle: Bundle, clips: Sequence[Clip], choose: Choose, names: Sequence[str], jobs: int
+    bundle: Bundle, clips: Sequence[Clip], distortions: Sequence[Distortion], jobs: int
 ) -> Iterator[tuple[str, ClipScores]]:
     """Yield scores as they come, from this process if it is the only one."""
-    if jobs == 1 or len(names) < 2:
+    if jobs == 1 or len(distortions) < 2:
         classifier = SceneClassifier(bundle)
-        for one in choose():
-            if one.name in names:
-                yield one.name, score_clips(classifier, clips, one)
+        for one in distortions:
+            yield one.name, score_clips(classifier, clips, one)
         return
-    with process_pool(min(jobs, len(names))) as pool:
-        work = {pool.submit(_score, bundle.directory, clips, choose, name): name for name in names}
+    with process_pool(min(jobs, len(distortions))) as pool:
+        work = {pool.submit(_score, bundle.directory, clips, one): one.name for one in distortions}
         for future in as_completed(work):
             yield work[future], future.result()
 
 
-def _score(bundle_dir: Path, clips: Sequence[Clip], choose: Choose, name: str) -> ClipScores:
+def _score(bundle_dir: Path, clips: Sequence[Clip], distortion: Distortion) -> ClipScores:
     """Score under one distortion, in a process of its own."""
-    distortion = next(one for one in choose() if one.name == name)
     return score_clips(SceneClassifier(load_bundle(bundle_dir)), clips, distortion)
 
 

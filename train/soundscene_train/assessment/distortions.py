@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -37,7 +38,7 @@ class Distortion:
     kind : {"gain", "noise", "band", "coding", "microphone"}
         What it belongs to.
     change : callable
-        From samples to samples.
+        From samples to samples; of a module, so that it can be sent to another process.
     container, subtype : str
         libsndfile's names of the file it is stored in.
     rate_hz : int or None
@@ -80,9 +81,9 @@ def standard_distortions() -> tuple[Distortion, ...]:
     """Return the distortions that need no files: levels, noise, a band limit, and coding where libsndfile has it."""
     import soundfile
 
-    found = [Distortion(f"{gain:+g} dB", "gain", _gain(gain)) for gain in GAINS_DB]
-    found += [Distortion(f"white noise, SNR {snr:g} dB", "noise", _noise(snr)) for snr in NOISE_SNRS_DB]
-    found.append(Distortion("16 kHz rate (8 kHz band)", "band", _band_limit))
+    found = [Distortion(f"{gain:+g} dB", "gain", partial(_scaled, gain_db=gain)) for gain in GAINS_DB]
+    found += [Distortion(f"white noise, SNR {snr:g} dB", "noise", partial(_noisy, snr_db=snr)) for snr in NOISE_SNRS_DB]
+    found.append(Distortion("16 kHz rate (8 kHz band)", "band", _band_limited))
     formats = soundfile.available_formats()
     if "MP3" in formats:
         found.append(Distortion("MP3", "coding", _same, "MP3", "MPEG_LAYER_III", _OPUS_RATE_HZ))
@@ -111,32 +112,25 @@ def microphones(folder: Path) -> tuple[Distortion, ...]:
             raise TrainingError(f"{path}: not an impulse response ({error.error_string}); remove it") from error
         if not count:
             raise TrainingError(f"{path}: holds no sound; remove it")
-    return tuple(Distortion(path.stem, "microphone", _response(path), source=path) for path in paths)
+    return tuple(Distortion(path.stem, "microphone", partial(_heard_by, path=path), source=path) for path in paths)
 
 
 def _same(samples: Samples, _: int, __: np.random.Generator) -> Samples:
     return samples
 
 
-def _gain(gain_db: float) -> Change:
+def _scaled(samples: Samples, _: int, __: np.random.Generator, *, gain_db: float) -> Samples:
     """Scale; what gets quieter is rounded to 16 bits, as a sensor would, and what gets louder is not clipped."""
-
-    def change(samples: Samples, _: int, __: np.random.Generator) -> Samples:
-        scaled = samples * np.float32(10.0 ** (gain_db / 20.0))
-        return np.asarray(np.round(scaled * _STEPS) / _STEPS, np.float32) if gain_db < 0.0 else scaled
-
-    return change
+    scaled = samples * np.float32(10.0 ** (gain_db / 20.0))
+    return np.asarray(np.round(scaled * _STEPS) / _STEPS, np.float32) if gain_db < 0.0 else scaled
 
 
-def _noise(snr_db: float) -> Change:
-    def change(samples: Samples, _: int, generator: np.random.Generator) -> Samples:
-        noise = generator.standard_normal(len(samples)).astype(np.float32)
-        return samples + noise * np.float32(_rms(samples) * 10.0 ** (-snr_db / 20.0))
-
-    return change
+def _noisy(samples: Samples, _: int, generator: np.random.Generator, *, snr_db: float) -> Samples:
+    noise = generator.standard_normal(len(samples)).astype(np.float32)
+    return samples + noise * np.float32(_rms(samples) * 10.0 ** (-snr_db / 20.0))
 
 
-def _band_limit(samples: Samples, rate: int, _: np.random.Generator) -> Samples:
+def _band_limited(samples: Samples, rate: int, _: np.random.Generator) -> Samples:
     """Through a rate of 16 kHz and back."""
     import soxr
 
@@ -146,20 +140,16 @@ def _band_limit(samples: Samples, rate: int, _: np.random.Generator) -> Samples:
     return np.asarray(np.pad(back, (0, max(0, len(samples) - len(back))))[: len(samples)], np.float32)
 
 
-def _response(path: Path) -> Change:
+def _heard_by(samples: Samples, rate: int, _: np.random.Generator, *, path: Path) -> Samples:
     """Convolve, and give the clip the level it had."""
+    import soundfile
+    import soxr
+    from scipy import signal
 
-    def change(samples: Samples, rate: int, _: np.random.Generator) -> Samples:
-        import soundfile
-        import soxr
-        from scipy import signal
-
-        channels, own_rate = soundfile.read(path, dtype="float32", always_2d=True)
-        response = soxr.resample(channels[:, 0], own_rate, rate)
-        heard = signal.fftconvolve(samples, response)[: len(samples)]
-        return np.asarray(heard * (_rms(samples) / max(_rms(heard), 1e-12)), np.float32)
-
-    return change
+    channels, own_rate = soundfile.read(path, dtype="float32", always_2d=True)
+    response = soxr.resample(channels[:, 0], own_rate, rate)
+    heard = signal.fftconvolve(samples, response)[: len(samples)]
+    return np.asarray(heard * (_rms(samples) / max(_rms(heard), 1e-12)), np.float32)
 
 
 def _rms(samples: NDArray[np.floating]) -> float:

@@ -45,6 +45,8 @@ def fit_runs(work: Sequence[Training], reporter: Reporter, jobs: int = 1) -> Non
         Keras or its backend is not installed.
     """
     runs = {training.folder: training.plan for training in work}
+    for training in work:
+        training.plan.require_free(training.home)  # before anything says that the folder is of this plan
     for folder, plan in runs.items():
         _begin(plan, folder, reporter, jobs)
 
