@@ -45,7 +45,7 @@ format: $(READY)  ## let ruff rewrite the sources
 demo: $(READY)  ## sensors, Kafka, two workers and a live table for SECONDS (60), then the auditor's verdict
 	@$(BIN)/python -m scripts.demo --seconds $(SECONDS)
 
-bench: $(READY)  ## measure plugin, training and, on a real broker, the worker; writes benchmarks/RESULTS.md, 10 minutes
+bench: $(READY)  ## measure plugin, training and, on a real broker, the worker; writes benchmarks/RESULTS.md, 10 to 17 minutes
 	@status=0; for part in plugin training worker; do $(BIN)/python -m benchmarks.$$part || status=1; done; \
 		[ $$status = 0 ] || echo "A target was missed or a part could not be measured: see above."; exit $$status
 
