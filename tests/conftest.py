@@ -89,9 +89,13 @@ def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 
 
 @pytest.fixture(scope="session")
-def shared_data() -> Path:
-    """The folder of real recordings; the test is skipped where it is absent."""
-    folder = Path(os.environ.get("SOUNDSCENE_SHARED_DATA", REPOSITORY.parent / "shared" / "data"))
-    if not folder.is_dir():
-        pytest.skip(f"no recordings at {folder}; set SOUNDSCENE_SHARED_DATA")
-    return folder
+def recordings() -> Callable[[str], Path]:
+    """Find a folder of real recordings by name; the test is skipped where it is absent."""
+
+    def find(name: str) -> Path:
+        folder = Path(os.environ.get("SOUNDSCENE_SHARED_DATA", REPOSITORY.parent / "shared" / "data")) / name
+        if not folder.is_dir():
+            pytest.skip(f"no folder {folder}; SOUNDSCENE_SHARED_DATA says where the recordings are")
+        return folder
+
+    return find

@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 
 from soundscene_train.arguments import make_parser, plan_from, reproduction_from
+from soundscene_train.errors import DatasetError
 from soundscene_train.recipe import Recipe
 from soundscene_train.recipe_files import load_recipe
 
@@ -40,3 +41,39 @@ def test_a_gain_that_leaves_nothing_to_hear_is_refused(gain_db: str, capsys: pyt
     with pytest.raises(SystemExit):
         make_parser().parse_args(["evaluate", "--run", "run", f"--gains={gain_db}"])
     assert "argument --gains" in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_the_data_set_is_a_word_of_its_own_or_an_option() -> None:
+    """`prepare tau2020` and `prepare --dataset tau2020` say the same; with neither, the synthetic city is meant."""
+    for words in ("prepare", "fit", "run", "cross-validate", "reproduce table3"):
+        arguments = make_parser().parse_args([*words.split(), "tau2020", "--data-dir", "TAU"])
+        plan, folder = plan_from(arguments, "")
+        option = make_parser().parse_args([*words.split(), "--data-dir", "TAU", "--dataset", "tau2020"])
+        assert (plan, folder) == plan_from(option, "")
+        assert plan.dataset_name == "tau2020"
+        assert "tau2020" in folder.name
+        assert plan_from(make_parser().parse_args(words.split()), "")[0].dataset_name == "synthetic"
+        with pytest.raises(DatasetError, match="no data set 'tau'; there are esc10, tau2020"):
+            plan_from(make_parser().parse_args([*words.split(), "tau"]), "")
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("prepare --dataset tau", "invalid choice: 'tau' (choose from 'esc10', 'tau2020'"),
+        ("prepare esc10 --dataset folder", "argument --dataset: not allowed with argument DATASET"),
+        ("reproduce esc10", "argument table: invalid choice: 'esc10'"),
+        ("fit --epochs none", "argument --epochs: must be a whole number from 1 up, got 'none'"),
+        ("fit --epoches 3", "unrecognized arguments: --epoches"),
+        ("trane", "argument STAGE: invalid choice: 'trane'"),
+    ],
+)
+def test_a_word_that_is_not_known_gets_one_line(words: str, expected: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """What is wrong on the command line stands alone on standard error, and leads to the help."""
+    with pytest.raises(SystemExit) as stopped:
+        make_parser().parse_args(words.split())
+    line, *more = capsys.readouterr().err.splitlines()
+    assert stopped.value.code == 2
+    assert expected in line
+    assert "--help" in line
+    assert not more

@@ -1,11 +1,10 @@
 """The bundle inside the package is what its documentation says."""
 
 import json
-import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 from soundscene.audio_files import AudioFile
 from soundscene.bundle import load_bundle
@@ -15,12 +14,6 @@ from soundscene.settings import NETWORK_NAMES
 from soundscene_train import graphs
 from soundscene_train.datasets import open_dataset
 from soundscene_train.recipe_files import load_recipe, parse_recipe
-
-SHARED = Path(os.environ.get("SOUNDSCENE_SHARED_DATA", Path(__file__).parents[2].parent / "shared" / "data"))
-
-needs_recordings = pytest.mark.skipif(
-    not (SHARED / "esc10").is_dir(), reason="needs the ESC-10 recordings, see SOUNDSCENE_SHARED_DATA"
-)
 
 
 def test_it_says_where_it_comes_from() -> None:
@@ -69,10 +62,9 @@ def test_essentias_files_describe_the_same_networks() -> None:
         assert description["inference"]["sample_rate"] == 44_100
 
 
-@needs_recordings
-def test_it_knows_what_it_was_trained_on() -> None:
+def test_it_knows_what_it_was_trained_on(recordings: Callable[[str], Path]) -> None:
     """Through the plugin it names at least 37 of 40 of its own training clips, four of each class."""
-    dataset = open_dataset("esc10", SHARED / "esc10")
+    dataset = open_dataset("esc10", recordings("esc10"))
     bundle = load_bundle()
     classifier = SceneClassifier(bundle)
     correct = 0
@@ -84,13 +76,12 @@ def test_it_knows_what_it_was_trained_on() -> None:
     assert correct >= 37
 
 
-@needs_recordings
-def test_frozen_graphs_score_as_the_served_networks() -> None:
+def test_frozen_graphs_score_as_the_served_networks(recordings: Callable[[str], Path]) -> None:
     """On real windows the `.pb` and the `.tflite` of each network agree to 1e-5."""
     bundle = load_bundle()
     front_end = FrontEnd(bundle.front_end)
     windows = []
-    for clip in open_dataset("esc10", SHARED / "esc10").clips[::80]:
+    for clip in open_dataset("esc10", recordings("esc10")).clips[::80]:
         with AudioFile(clip.path) as audio:
             windows += [front_end.window_spectra(w.samples) for w in audio.windows(bundle.front_end, "repeat")]
     for name in NETWORK_NAMES:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import dataclasses
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import Final, NoReturn
 
 from soundscene.settings import NETWORK_NAMES
 from soundscene_train.assessment.assess import AssessmentSettings
-from soundscene_train.datasets import DATASET_NAMES, CitySettings
+from soundscene_train.datasets import DATASET_NAMES, CitySettings, require_known
 from soundscene_train.errors import DatasetError
 from soundscene_train.export import ExportNames
 from soundscene_train.plan import Plan
@@ -21,24 +22,32 @@ __all__ = ["assessment_from", "export_names", "make_parser", "plan_from", "repro
 
 _QUICK_CITY: Final = CitySettings(train_clips_per_scene=6, evaluate_clips_per_scene=3, clip_seconds=5.0)
 _LARGEST_GAIN_DB: Final = 100
+_EXIT_USAGE: Final = 2
 
 _EPILOG: Final = """\
 With nothing at hand:
-  soundscene-train run --dataset synthetic --quick
-With your own recordings, a folder for each class (or a table: --dataset csv):
-  soundscene-train prepare --dataset folder --data-dir recordings
-  soundscene-train cross-validate --dataset folder --data-dir recordings --jobs 2
+  soundscene-train run synthetic --quick
+With your own recordings, a folder for each class (or a table: csv instead of folder):
+  soundscene-train prepare folder --data-dir recordings
+  soundscene-train cross-validate folder --data-dir recordings --jobs 2
 With TAU Urban Acoustic Scenes 2020 Mobile (27.4 GB of archives, resumed when interrupted):
-  soundscene-train prepare --dataset tau --data-dir TAU --download --jobs 2
+  soundscene-train prepare tau2020 --data-dir TAU --download --jobs 2
 With ESC-10 or ESC-50 (a folder with meta/esc50.csv and audio/; --download fetches it):
-  soundscene-train run --dataset esc10 --data-dir ESC-50-master --train-parts 1 2 3 4 --jobs 2
+  soundscene-train run esc10 --data-dir ESC-50-master --train-parts 1 2 3 4 --jobs 2
 The same command again goes on where it was interrupted.
 """
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line; a stage's whole usage would bury it."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(_EXIT_USAGE, f"{self.prog}: {message}; {self.prog} --help lists what it takes\n")
+
+
 def make_parser() -> argparse.ArgumentParser:
     """Build the parser."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="soundscene-train",
         description="Train the three networks of a soundscene bundle.",
         epilog=_EPILOG,
@@ -58,10 +67,11 @@ def make_parser() -> argparse.ArgumentParser:
         "reproduce": "train a table of the paper and set it beside the paper's figures",
     }
     stages = {name: commands.add_parser(name, help=text, description=text) for name, text in helps.items()}
+    _add_table_arguments(stages["reproduce"])
     for name in ("prepare", "fit", "run", "cross-validate", "reproduce"):
-        _add_plan_arguments(stages[name])
+        _add_plan_arguments(stages[name], has_word=True)
     stages["prepare"].add_argument(
-        "--download", action="store_true", help="tau, esc10: fetch what is missing first, into --data-dir"
+        "--download", action="store_true", help="tau2020, esc10: fetch what is missing first, into --data-dir"
     )
     stages["prepare"].add_argument(
         "--download-from", metavar="URL", help="another place that has the same files; implies --download"
@@ -70,7 +80,6 @@ def make_parser() -> argparse.ArgumentParser:
         stages[name].add_argument("--run", type=Path, metavar="DIR", help="the run's folder (runs/DATASET-RECIPE)")
     for name in ("prepare", "fit", "run", "cross-validate", "evaluate", "reproduce"):
         stages[name].add_argument("--jobs", type=_at_least(1), default=1, help="processes, one core each (1)")
-    _add_table_arguments(stages["reproduce"])
     stages["fit"].add_argument("--networks", nargs="+", choices=NETWORK_NAMES, default=NETWORK_NAMES, help="(all)")
     stages["export"].add_argument("--run", type=Path, metavar="DIR", required=True, help="the folder of `fit`")
     _add_subject_arguments(stages["evaluate"])
@@ -99,17 +108,19 @@ def plan_from(arguments: argparse.Namespace, command: str) -> tuple[Plan, Path]:
     SettingsError
         The recipe is unknown or damaged.
     DatasetError
-        The data set needs a folder and none is given, or the other way round.
+        The data set is unknown, or it needs a folder and none is given, or the other way round.
     """
-    if arguments.dataset is None:
+    dataset = getattr(arguments, "word", None) or arguments.dataset
+    if dataset is None:
         raise DatasetError("name with --dataset what lies in --data-dir")
+    require_known(dataset)
     recipe = _recipe_from(arguments)
-    if arguments.data_dir is None and arguments.dataset != "synthetic":
-        raise DatasetError(f"{arguments.dataset} needs --data-dir, the folder it lies in")
+    if arguments.data_dir is None and dataset != "synthetic":
+        raise DatasetError(f"{dataset} needs --data-dir, the folder it lies in")
     default_data = Path("data") / ("synthetic-city-quick" if arguments.quick else "synthetic-city")
     plan = Plan(
         recipe=recipe,
-        dataset_name=arguments.dataset,
+        dataset_name=dataset,
         data_dir=(arguments.data_dir or default_data).absolute(),
         cache_dir=arguments.cache_dir.absolute(),
         train_parts=None if arguments.train_parts is None else tuple(arguments.train_parts),
@@ -121,7 +132,7 @@ def plan_from(arguments: argparse.Namespace, command: str) -> tuple[Plan, Path]:
         command=command,
     )
     suffix = "-folds" if arguments.stage == "cross-validate" else ""
-    default_run = Path("runs") / f"{arguments.dataset}-{recipe.name}{suffix}"
+    default_run = Path("runs") / f"{dataset}-{recipe.name}{suffix}"
     return plan, getattr(arguments, "run", None) or default_run
 
 
@@ -148,9 +159,13 @@ def export_names(arguments: argparse.Namespace, dataset: str, command: str) -> E
     return ExportNames(arguments.name or dataset, arguments.bundle_version, description, command)
 
 
-def _add_plan_arguments(parser: argparse.ArgumentParser) -> None:
+def _add_plan_arguments(parser: argparse.ArgumentParser, *, has_word: bool = False) -> None:
+    """What is trained or tested on what; `has_word`: the data set may be named by a word of its own."""
     recipes = ", ".join(packaged_recipes())
-    parser.add_argument("--dataset", choices=DATASET_NAMES, default="synthetic", help="(synthetic; calibrate: none)")
+    data = parser.add_mutually_exclusive_group()
+    if has_word:
+        data.add_argument("word", nargs="?", metavar="DATASET", help=f"{', '.join(DATASET_NAMES)} (synthetic)")
+    data.add_argument("--dataset", choices=DATASET_NAMES, default="synthetic", help="(synthetic; calibrate: none)")
     parser.add_argument("--data-dir", type=Path, metavar="DIR", help="where it lies; synthetic: where it is written")
     parser.add_argument("--cache-dir", type=Path, default=Path("runs/cache"), metavar="DIR", help="(runs/cache)")
     parser.add_argument(
@@ -200,7 +215,7 @@ def reproduction_from(arguments: argparse.Namespace, command: str) -> tuple[Plan
     plan, _ = plan_from(arguments, command)
     suffix = "-quick" if arguments.quick else ""
     first = arguments.seed or 0
-    folder = arguments.out or Path("runs") / f"reproduce-{arguments.dataset}{suffix}"
+    folder = arguments.out or Path("runs") / f"reproduce-{plan.dataset_name}{suffix}"
     return plan, folder, range(first, first + arguments.seeds)
 
 
@@ -257,19 +272,19 @@ def _add_export_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _gain_db(text: str) -> float:
     """Read a gain that leaves something to hear."""
-    value = float(text)
-    if not abs(value) <= _LARGEST_GAIN_DB:
-        raise argparse.ArgumentTypeError(f"must lie within -{_LARGEST_GAIN_DB} and {_LARGEST_GAIN_DB} dB, got {text}")
-    return value
+    with suppress(ValueError):
+        if abs(value := float(text)) <= _LARGEST_GAIN_DB:
+            return value
+    raise argparse.ArgumentTypeError(f"must lie within -{_LARGEST_GAIN_DB} and {_LARGEST_GAIN_DB} dB, got {text!r}")
 
 
 def _at_least(lowest: int) -> Callable[[str], int]:
     """Return a reader of whole numbers that refuses lower ones."""
 
     def read(text: str) -> int:
-        value = int(text)
-        if value < lowest:
-            raise argparse.ArgumentTypeError(f"must be at least {lowest}, got {text}")
-        return value
+        with suppress(ValueError):
+            if (value := int(text)) >= lowest:
+                return value
+        raise argparse.ArgumentTypeError(f"must be a whole number from {lowest} up, got {text!r}")
 
     return read

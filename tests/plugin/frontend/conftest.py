@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -42,12 +43,10 @@ def make_signals(count: int) -> dict[str, Samples]:
 
 
 @pytest.fixture(scope="session")
-def real_clips(shared_data: Path) -> dict[str, Samples]:
+def real_clips(recordings: Callable[[str], Path]) -> dict[str, Samples]:
     """Real mono recordings at 44.1 kHz by file name: three sounds of ESC-10 and two street scenes."""
-    files = sorted((shared_data / "esc10" / "audio").glob("*.ogg"))[::110]
-    files += sorted((shared_data / "tau-mobile-clips").glob("*.wav"))[:2]
-    if not files:
-        pytest.skip(f"no clips below {shared_data}")
+    files = sorted((recordings("esc10") / "audio").glob("*.ogg"))[::110]
+    files += sorted(recordings("tau-mobile-clips").glob("*.wav"))[:2]
     clips = {}
     for file in files:
         samples, rate_hz = soundfile.read(file, dtype="float32", always_2d=True)

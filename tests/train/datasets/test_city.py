@@ -136,4 +136,4 @@ def test_tau_layout_damage_is_named(city_folder: Path, tmp_path: Path) -> None:
         (setup / "fold1_train.csv").write_text(train)
         (setup / "fold1_evaluate.csv").write_text(evaluate)
         with pytest.raises(DatasetError, match=message):
-            open_dataset("tau", tmp_path)
+            open_dataset("tau2020", tmp_path)

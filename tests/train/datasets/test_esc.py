@@ -1,7 +1,7 @@
 """ESC-10 in its official layout, whole or damaged."""
 
-import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -9,8 +9,6 @@ import pytest
 from soundscene_train.datasets import Selection, open_dataset
 from soundscene_train.errors import DatasetError
 from tests.train.conftest import write_esc
-
-SHARED = Path(os.environ.get("SOUNDSCENE_SHARED_DATA", Path(__file__).parents[3].parent / "shared" / "data"))
 
 
 def test_folds_labels_and_groups(esc_folder: Path) -> None:
@@ -91,16 +89,15 @@ def test_parts_are_checked(esc_folder: Path) -> None:
 
 def test_unknown_data_sets_are_refused(tmp_path: Path) -> None:
     """A name that is no data set, and a data set without a folder, say what is known."""
-    with pytest.raises(DatasetError, match="there are esc10, tau, synthetic"):
+    with pytest.raises(DatasetError, match="there are esc10, tau2020, synthetic"):
         open_dataset("imagenet", tmp_path)
     with pytest.raises(DatasetError, match="needs --data-dir"):
-        open_dataset("tau", None)
+        open_dataset("tau2020", None)
 
 
-@pytest.mark.skipif(not (SHARED / "esc10").is_dir(), reason="needs the ESC-10 recordings, see SOUNDSCENE_SHARED_DATA")
-def test_the_real_esc10() -> None:
+def test_the_real_esc10(recordings: Callable[[str], Path]) -> None:
     """The real recordings are found: ten classes of 32 clips in folds 1 to 4, no recording in two folds."""
-    dataset = open_dataset("esc10", SHARED / "esc10")
+    dataset = open_dataset("esc10", recordings("esc10"))
     assert len(dataset.labels) == 10
     assert set(dataset.parts) >= {"1", "2", "3", "4"}
     folds_of = {(clip.group, clip.part) for clip in dataset.clips}

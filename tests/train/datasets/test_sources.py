@@ -1,7 +1,7 @@
 """Public data sets are held to what their authors published."""
 
 import io
-import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -18,22 +18,20 @@ from soundscene_train.errors import DatasetError
 from tests.train.datasets.loopback import Server, pack
 from tests.train.datasets.loopback import describe as describe_archive
 
-SHARED = Path(os.environ.get("SOUNDSCENE_SHARED_DATA", Path(__file__).parents[3].parent / "shared" / "data"))
 HEADER = "filename\tscene_label\n"
 
 
 def test_the_published_archives() -> None:
     """Eighteen archives of 27,364,817,167 bytes, each with an MD5."""
-    _, _, archives = DOWNLOADS["tau"]
+    _, _, archives = DOWNLOADS["tau2020"]
     assert len(archives) == 18
     assert sum(archive.size_bytes or 0 for archive in archives) == 27_364_817_167
     assert len({archive.md5 for archive in archives}) == 18
 
 
-@pytest.mark.skipif(not SHARED.is_dir(), reason="needs the published tables, see SOUNDSCENE_SHARED_DATA")
-def test_the_first_versions_tables_give_todays_counts(tmp_path: Path) -> None:
+def test_the_first_versions_tables_give_todays_counts(tmp_path: Path, recordings: Callable[[str], Path]) -> None:
     """Of 13,965 and 2,970 published rows, 13,962 and 2,968 are left, no location on both sides, and that is whole."""
-    tables = SHARED / "tau-2020-mobile-splits"
+    tables = recordings("tau-2020-mobile-splits")
     (tmp_path / "audio").mkdir()
     (tmp_path / "evaluation_setup").mkdir()
     rows = 0
@@ -47,24 +45,25 @@ def test_the_first_versions_tables_give_todays_counts(tmp_path: Path) -> None:
                 (tmp_path / name).touch()
     assert rows == 13_965 + 2_970
     dataset = open_tau(tmp_path)
-    assert describe("tau", dataset).startswith(
+    assert describe("tau2020", dataset).startswith(
         "clips there of those published: train 13,962 of 13,962, evaluate 2,968 of 2,968 (older tables"
     )
     with pytest.raises(DatasetError, match=r"not audio .*; remove it"):  # the counts are right, the files are empty
-        require_whole("tau", dataset)
+        require_whole("tau2020", dataset)
 
 
-@pytest.mark.skipif(not SHARED.is_dir(), reason="needs some recordings, see SOUNDSCENE_SHARED_DATA")
-def test_real_recordings_have_the_published_form(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_real_recordings_have_the_published_form(
+    monkeypatch: pytest.MonkeyPatch, recordings: Callable[[str], Path]
+) -> None:
     """Seven recordings of seven cities and two devices pass; as ESC-10 they would not."""
-    paths = sorted((SHARED / "tau-mobile-clips").glob("*.wav"))
+    paths = sorted(recordings("tau-mobile-clips").glob("*.wav"))
     clips = tuple(Clip(path, path.name.split("-")[0], "train") for path in paths)
-    dataset = Dataset("tau", ("a", "b"), clips, ("train",), (), "")
-    monkeypatch.setitem(sources._WHOLE, "tau", Published({"train": len(paths)}, 10.0))
-    require_whole("tau", dataset)
-    monkeypatch.setitem(sources._WHOLE, "tau", Published({"train": len(paths)}, 5.0))
+    dataset = Dataset("tau2020", ("a", "b"), clips, ("train",), (), "")
+    monkeypatch.setitem(sources._WHOLE, "tau2020", Published({"train": len(paths)}, 10.0))
+    require_whole("tau2020", dataset)
+    monkeypatch.setitem(sources._WHOLE, "tau2020", Published({"train": len(paths)}, 5.0))
     with pytest.raises(DatasetError, match=r"expected 5 seconds at 44100 Hz, got 10\.0"):
-        require_whole("tau", dataset)
+        require_whole("tau2020", dataset)
 
 
 def make_tau(server: Server, monkeypatch: pytest.MonkeyPatch, rate_hz: int = 44_100) -> None:
@@ -87,8 +86,10 @@ def make_tau(server: Server, monkeypatch: pytest.MonkeyPatch, rate_hz: int = 44_
     for index, content in enumerate(contents):
         archives.append(describe_archive(content, f"part{index}.zip"))
         server.files[f"part{index}.zip"] = content
-    monkeypatch.setitem(sources.DOWNLOADS, "tau", (server.address, root, tuple(archives)))
-    monkeypatch.setitem(sources._WHOLE, "tau", Published({part: len(found) for part, found in splits.items()}, 10.0))
+    monkeypatch.setitem(sources.DOWNLOADS, "tau2020", (server.address, root, tuple(archives)))
+    monkeypatch.setitem(
+        sources._WHOLE, "tau2020", Published({part: len(found) for part, found in splits.items()}, 10.0)
+    )
 
 
 def _sound(rate_hz: int) -> bytes:
@@ -108,11 +109,11 @@ def test_prepare_fetches_checks_and_computes(
     make_tau(server, monkeypatch)
     monkeypatch.chdir(tmp_path)
     server.cut_after = [10**9, 100_000]
-    words = ["prepare", "--dataset", "tau", "--data-dir", "TAU", "--recipe", "quick", "--download"]
+    words = ["prepare", "--dataset", "tau2020", "--data-dir", "TAU", "--recipe", "quick", "--download"]
     assert main(words) == 0
     printed = capsys.readouterr()
     assert "train 4 of 4, evaluate 4 of 4" in printed.out
-    assert "tau: 8 clips" in printed.out
+    assert "tau2020: 8 clips" in printed.out
     assert "part2.zip (MiB)" in printed.err
     count = len(server.asked)
     assert count == 4, "three archives, one of them twice"
@@ -129,14 +130,14 @@ def test_prepare_refuses_what_is_not_as_published(
     """Another rate, a clip too few, a set that has no public place: one line each."""
     monkeypatch.chdir(tmp_path)
     make_tau(server, monkeypatch, rate_hz=48_000)
-    words = ["prepare", "--dataset", "tau", "--data-dir", "TAU", "--recipe", "quick", "--download"]
+    words = ["prepare", "--dataset", "tau2020", "--data-dir", "TAU", "--recipe", "quick", "--download"]
     assert main(words) == 2
     assert "expected 10 seconds at 44100 Hz, got 10.00 at 48000" in capsys.readouterr().err
-    monkeypatch.setitem(sources._WHOLE, "tau", Published({"train": 5, "evaluate": 4}, 10.0))
+    monkeypatch.setitem(sources._WHOLE, "tau2020", Published({"train": 5, "evaluate": 4}, 10.0))
     assert main([*words, "--download-from", server.address]) == 2
     assert "part train has 4 clips, and 5 were published" in capsys.readouterr().err
     assert main(["prepare", "--dataset", "folder", "--data-dir", "TAU", "--download"]) == 2
-    assert "folder cannot be downloaded; there are tau, esc10" in capsys.readouterr().err
+    assert "folder cannot be downloaded; there are tau2020, esc10" in capsys.readouterr().err
 
 
 def test_a_source_without_sum_is_taken_as_it_is(

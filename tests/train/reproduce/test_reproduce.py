@@ -34,8 +34,8 @@ def test_seeds_make_a_mean_an_interval_and_a_comparison() -> None:
     results = [{"product": {"accuracy": share, "device_accuracy": {"a": 0.8}}} for share in (0.6, 0.7)]
     entries = collect(TABLES["table5"], {"product": results})
     assert [(entry.column, entry.paper) for entry in entries] == [("all", 66.7), ("a", 79.1)]
-    assert "| product | all | 65.0 | 1.5 to 100.0 | 66.7 |" in format_entries("t", entries, "tau")
-    assert "| product | a | 80.0 |  | 79.1 |" in format_entries("t", entries, "tau")
+    assert "| product | all | 65.0 | 1.5 to 100.0 | 66.7 |" in format_entries("t", entries, "tau2020")
+    assert "| product | a | 80.0 |  | 79.1 |" in format_entries("t", entries, "tau2020")
     alone = collect(TABLES["table5"], {"product": results[:1]})
     assert "| product | all | 60.0 |  | 66.7 |" in format_entries("t", alone, "esc10")
 

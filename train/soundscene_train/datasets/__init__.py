@@ -4,6 +4,16 @@ from __future__ import annotations
 
 from soundscene_train.datasets.city import CitySettings, build_city
 from soundscene_train.datasets.clips import Clip, Dataset, Selection
-from soundscene_train.datasets.registry import DATASET_NAMES, OWN_NAMES, open_dataset
+from soundscene_train.datasets.registry import DATASET_NAMES, OWN_NAMES, open_dataset, require_known
 
-__all__ = ["DATASET_NAMES", "OWN_NAMES", "CitySettings", "Clip", "Dataset", "Selection", "build_city", "open_dataset"]
+__all__ = [
+    "DATASET_NAMES",
+    "OWN_NAMES",
+    "CitySettings",
+    "Clip",
+    "Dataset",
+    "Selection",
+    "build_city",
+    "open_dataset",
+    "require_known",
+]

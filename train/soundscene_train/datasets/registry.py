@@ -12,11 +12,17 @@ from soundscene_train.datasets.own import open_csv, open_folder
 from soundscene_train.datasets.tau import open_tau
 from soundscene_train.errors import DatasetError
 
-__all__ = ["DATASET_NAMES", "OWN_NAMES", "open_dataset"]
+__all__ = ["DATASET_NAMES", "OWN_NAMES", "open_dataset", "require_known"]
 
-DATASET_NAMES: Final = ("esc10", "tau", "synthetic", "folder", "csv")
+DATASET_NAMES: Final = ("esc10", "tau2020", "synthetic", "folder", "csv")
 OWN_NAMES: Final = ("folder", "csv")
 """The user's own recordings."""
+
+
+def require_known(name: str) -> None:
+    """Refuse a name that no data set has."""
+    if name not in DATASET_NAMES:
+        raise DatasetError(f"no data set {name!r}; there are {', '.join(DATASET_NAMES)}")
 
 
 def open_dataset(name: str, folder: Path | None, city: CitySettings | None = None, fold_count: int = 5) -> Dataset:
@@ -38,8 +44,7 @@ def open_dataset(name: str, folder: Path | None, city: CitySettings | None = Non
     DatasetError
         The name is unknown, the folder is not given, or the data is missing or damaged.
     """
-    if name not in DATASET_NAMES:
-        raise DatasetError(f"no data set {name!r}; there are {', '.join(DATASET_NAMES)}")
+    require_known(name)
     if folder is None:
         raise DatasetError(f"{name} needs --data-dir")
     if name == "esc10":

@@ -47,7 +47,7 @@ _TAU_ARCHIVES: Final = {
 """Zenodo record 3819968: sizes and MD5 as published there and in dcase_util."""
 
 DOWNLOADS: Final[dict[str, tuple[str, str, tuple[Archive, ...]]]] = {
-    "tau": (
+    "tau2020": (
         "https://zenodo.org/records/3819968/files",
         _TAU,
         tuple(Archive(f"{_TAU}.{name}.zip", size, md5) for name, (size, md5) in _TAU_ARCHIVES.items()),
@@ -57,7 +57,7 @@ DOWNLOADS: Final[dict[str, tuple[str, str, tuple[Archive, ...]]]] = {
 """By data set: address, folder inside the archives, archives. GitHub packs ESC-50 anew each time: no size, no MD5."""
 
 _WHOLE: Final = {
-    "tau": Published({"train": 13_962, "evaluate": 2_968}, 10.0),
+    "tau2020": Published({"train": 13_962, "evaluate": 2_968}, 10.0),
     "esc10": Published(dict.fromkeys("12345", 80), 5.0),
 }
 _RATE_HZ: Final = 44_100
@@ -97,7 +97,7 @@ def describe(name: str, dataset: Dataset) -> str:
         return ""
     found = Counter(clip.part for clip in dataset.clips)
     counts = ", ".join(f"{part} {found[part]:,} of {count:,}" for part, count in published.clips.items())
-    note = " (older tables have 13,965 and 2,970: five recordings were withdrawn)" if name == "tau" else ""
+    note = " (older tables have 13,965 and 2,970: five recordings were withdrawn)" if name == "tau2020" else ""
     return f"clips there of those published: {counts}{note}"
 
 

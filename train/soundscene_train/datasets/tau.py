@@ -28,7 +28,7 @@ WITHDRAWN: Final = frozenset(
 """In the first version's tables (13,965 and 2,970 rows), not in today's (13,962 and 2,968) nor among the recordings."""
 
 _CITATIONS: Final = {
-    "tau": (
+    "tau2020": (
         "T. Heittola, A. Mesaros, T. Virtanen, TAU Urban Acoustic Scenes 2020 Mobile, Development dataset, "
         "doi:10.5281/zenodo.3819968. Free for non-commercial use; see its licence."
     ),
@@ -36,7 +36,7 @@ _CITATIONS: Final = {
 }
 
 
-def open_tau(folder: Path, name: str = "tau") -> Dataset:
+def open_tau(folder: Path, name: str = "tau2020") -> Dataset:
     """Read the official fold: `evaluation_setup/fold1_{train,evaluate}.csv` over `audio/`.
 
     File names say the rest: `<scene>-<city>-<location>-<segment>-<device>.wav`. Rows of recordings that were withdrawn
@@ -46,7 +46,7 @@ def open_tau(folder: Path, name: str = "tau") -> Dataset:
     ----------
     folder : Path
         Root of the data set.
-    name : {"tau", "synthetic-city"}
+    name : {"tau2020", "synthetic-city"}
         Which of the data sets in this layout it is.
 
     Raises

@@ -19,7 +19,7 @@ _HEADER: Final = ("row", "column", "accuracy_percent", "low_95", "high_95", "see
 def format_entries(title: str, entries: Sequence[Entry], dataset: str) -> str:
     """Format as a Markdown table: ours, its interval, the paper's."""
     seeds = len(entries[0].values)
-    note = "" if dataset == "tau" else " The paper's figures are of the TAU data, not of this data set."
+    note = "" if dataset == "tau2020" else " The paper's figures are of the TAU data, not of this data set."
     lines = [
         f"# {title}",
         "",
