@@ -7,6 +7,7 @@ import pytest
 
 from soundscene_train.fast import FastNetwork
 from soundscene_train.network import NetworkSettings, build_network
+from soundscene_train.recipe import StorageSettings
 from soundscene_train.runtime import start_tensorflow
 from soundscene_train.storage import store_in_model
 from tests.train.helpers import lively_model
@@ -77,18 +78,22 @@ def test_dropout_follows_its_offsets(patches: Any) -> None:
     assert np.mean(table) == pytest.approx(1.0, abs=0.02)
 
 
-@pytest.mark.parametrize("bits", [8, 3])
+@pytest.mark.parametrize(
+    "storage", [StorageSettings(8), StorageSettings(3), StorageSettings(32, 0.5), StorageSettings(4, 0.75)]
+)
 @pytest.mark.parametrize("settings", SETTINGS)
-def test_few_bits_are_seen_as_they_will_be_stored(settings: NetworkSettings, patches: Any, bits: int) -> None:
-    """Scores are those of the stored network; the gradient at the rounded weights is passed through."""
+def test_weights_are_seen_as_they_will_be_stored(
+    settings: NetworkSettings, patches: Any, storage: StorageSettings
+) -> None:
+    """Scores are those of the stored network; the gradient at the stored weights is passed through."""
     tf = start_tensorflow()
     model, twin = lively_model(settings), lively_model(settings)
-    store_in_model(twin, settings, bits)
+    store_in_model(twin, settings, storage)
     networks = FastNetwork(model, settings, 6), FastNetwork(twin, settings, 6)
     found = []
-    for network, weight_bits in zip(networks, (bits, None), strict=True):
+    for network, seen in zip(networks, (storage, None), strict=True):
         with tf.GradientTape() as tape:
-            logits, _ = network.forward(patches, tf.zeros(6, tf.int32), weight_bits)
+            logits, _ = network.forward(patches, tf.zeros(6, tf.int32), seen)
             loss = tf.reduce_sum(logits[:, 0])
         variables = [variable.value for variable in network.model.trainable_variables]
         found.append((np.asarray(logits), tape.gradient(loss, variables)))

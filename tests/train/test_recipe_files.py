@@ -41,7 +41,11 @@ def test_a_preset_is_a_base_to_change() -> None:
         ({"network": {"widths": [1]}}, "widths"),
         ({"seed": -1}, "seed"),
         ({"storage": {"weight_bits": 16}}, "weight_bits must be 2 to 8, or 32"),
-        ({"fit": {"quantise_last_share": 0.2}}, "quantise_last_share needs weight_bits below 32"),
+        ({"storage": {"pruned_share": 1.0}}, "pruned_share must lie in"),
+        (
+            {"fit": {"quantise_last_share": 0.2}},
+            "quantise_last_share needs weight_bits below 32 or pruned_share above 0",
+        ),
         ({"augmentation": {"crop_frames": 129}}, "crop_frames must not exceed the patch's 128 frames"),
         ({"augmentation": {"response_probability": 1.5}}, "response_probability"),
         ({"augmentation": {"response_spread": -0.1}}, "response_spread"),

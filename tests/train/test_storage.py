@@ -13,8 +13,9 @@ from soundscene_train.assessment.cost import nonzero_bytes
 from soundscene_train.errors import TrainingError
 from soundscene_train.merging import MergedNetwork, merge
 from soundscene_train.network import NetworkSettings
+from soundscene_train.recipe import StorageSettings
 from soundscene_train.recipe_files import load_recipe
-from soundscene_train.storage import pack, quantise, store_in_model, unpack
+from soundscene_train.storage import pack, prune, quantise, store_in_model, unpack
 from tests.train.helpers import lively_model
 from tests.train.test_merging import SETTINGS, bordered_patches
 from tests.train.test_recipe_files import EXPERIMENTS
@@ -62,14 +63,15 @@ def test_a_weight_moves_by_half_a_step_at_most(
     assert (np.abs(weights - kernel.astype(np.float64)) <= 0.5001 * scale).all()
 
 
-@pytest.mark.parametrize("bits", [8, 4])
+@pytest.mark.parametrize("storage", [StorageSettings(8), StorageSettings(4), StorageSettings(8, 0.5)])
 @pytest.mark.parametrize("settings", SETTINGS)
-def test_stored_trained_and_served_networks_agree(settings: NetworkSettings, bits: int) -> None:
+def test_stored_trained_and_served_networks_agree(settings: NetworkSettings, storage: StorageSettings) -> None:
     """Model, LiteRT file and frozen graph of a network in few bits give the same scores to 1e-5, unlike the trained."""
+    bits = storage.weight_bits
     model = lively_model(settings)
     patches = bordered_patches()
     trained = np.asarray(model(patches, training=False))
-    store_in_model(model, settings, bits)
+    store_in_model(model, settings, storage)
     expected = np.asarray(model(patches, training=False))
     network = merge(model, settings)
     network = unpack(pack(network, bits), network, bits)
@@ -95,6 +97,42 @@ def test_the_bytes_are_those_of_the_paper_and_of_the_strong_recipe() -> None:
     assert len(content) == weights + 4 * (network.parameter_count - weights + scales) + signs
     assert 3 * len(content) <= 128_000
     assert nonzero_bytes(unpack(content, network, 8), 8) <= len(content)
+
+
+def test_the_smallest_weights_go_first() -> None:
+    """Half of each convolution's weights become zero, none larger than what stays; nothing else changes."""
+    settings = NetworkSettings((8,) * 6)
+    model = lively_model(settings)
+    before = [np.asarray(variable).copy() for variable in model.weights]
+    store_in_model(model, settings, StorageSettings(32, 0.5))
+    changed = 0
+    for variable, old in zip(model.weights, before, strict=True):
+        new = np.asarray(variable).copy()
+        if new.ndim != 4:
+            np.testing.assert_array_equal(new, old)
+            continue
+        gone = (new == 0.0) & (old != 0.0)
+        assert gone.sum() == new.size // 2
+        np.testing.assert_array_equal(new[~gone], old[~gone])
+        assert np.abs(old[gone]).max() <= np.abs(old[~gone]).min()
+        changed += 1
+    assert changed == 1 + 5 * 4
+
+
+@given(
+    arrays.arrays(np.float32, (3, 4), elements=st.sampled_from([-2.0, -1.0, 0.0, 0.5, 1.0, 3.0])),
+    st.floats(0.0, 1.0, exclude_max=True),
+)
+def test_pruning_takes_at_least_its_share(
+    kernel: np.ndarray[tuple[int, ...], np.dtype[np.float32]], share: float
+) -> None:
+    """The share is gone, whole magnitudes at a time, and pruned again nothing changes."""
+    pruned = prune(kernel, share)
+    assert (pruned == 0.0).sum() >= int(share * kernel.size)
+    kept = pruned != 0.0
+    np.testing.assert_array_equal(pruned[kept], kernel[kept])
+    assert not set(np.abs(kernel[kept])) & set(np.abs(kernel[~kept]))
+    np.testing.assert_array_equal(prune(pruned, share), pruned)
 
 
 @pytest.mark.parametrize("change", ["short", "long"])

@@ -150,17 +150,18 @@ def test_a_network_trained_on_crops_takes_whole_patches(tiny_recipe: Recipe) -> 
     assert np.mean(scores.argmax(axis=1) == material.targets.argmax(axis=1)) > 0.9
 
 
-def test_training_with_few_bits_loses_less_to_them(tiny_recipe: Recipe) -> None:
-    """Stored in 2 bits, a network that saw them in its last epochs fits its data twice as well as one that did not."""
+@pytest.mark.parametrize("storage", [StorageSettings(2), StorageSettings(32, 0.6)])
+def test_training_as_stored_loses_less(tiny_recipe: Recipe, storage: StorageSettings) -> None:
+    """In 2 bits, or pruned, a network that was trained so at last fits its data twice as well as one that was not."""
     losses = {}
     for share in (0.0, 0.5):
         recipe = make_recipe(tiny_recipe, epochs=30, learning_rate=1e-2, schedule="cosine")
-        recipe = dataclasses.replace(recipe, seed=2, storage=StorageSettings(2))  # this seed has learnt it by then
+        recipe = dataclasses.replace(recipe, seed=2, storage=storage)  # this seed has learnt it by then
         material = make_three_kinds(48)
         trainer = FastTrainer("mel", recipe.with_fit(quantise_last_share=share), material)
         for _ in range(30):
             trainer.train_epoch()
-        store_in_model(trainer.model, recipe.network, 2)
+        store_in_model(trainer.model, recipe.network, storage)
         scores = np.asarray(trainer.model(patch(material.spectra[:], TINY_FRONT_END, "mel", material.standardisation)))
         losses[share] = -np.log(scores[material.targets == 1.0]).mean()
     assert losses[0.5] < 0.5 * losses[0.0]

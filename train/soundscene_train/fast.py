@@ -17,6 +17,7 @@ from typing import Any, Final
 import numpy as np
 
 from soundscene_train.network import BATCH_NORM_EPSILON, NetworkSettings, Row, convolution_names, table_of_rows
+from soundscene_train.recipe import FLOAT_BITS, StorageSettings
 
 __all__ = ["FastNetwork"]
 
@@ -68,7 +69,7 @@ class FastNetwork:
         return generator.integers(0, _OFFSETS, self.dropout_count, dtype=np.int32) * _ALIGNMENT
 
     def forward(
-        self, patches: Any, offsets: Any | None = None, weight_bits: int | None = None
+        self, patches: Any, offsets: Any | None = None, storage: StorageSettings | None = None
     ) -> tuple[Any, list[tuple[Any, Any]]]:
         """Compute logits.
 
@@ -78,8 +79,8 @@ class FastNetwork:
             Static, delta, delta-delta.
         offsets : tf.Tensor [shape=(blocks,), int32] or None
             With offsets the pass trains: batch statistics and dropout. Without, it infers.
-        weight_bits : int in 2..8 or None
-            Take all kernels as they would be stored; gradients pass as if they were not rounded.
+        storage : StorageSettings or None
+            Take all kernels as they would be stored so; gradients pass as if they were as they are.
 
         Returns
         -------
@@ -94,7 +95,7 @@ class FastNetwork:
         x = patches
         for number, block in enumerate(self._blocks):
             x = _batch_norm(x, block.norm_in, training, statistics)
-            x = tf.nn.relu(_convolve(x, block, weight_bits))
+            x = tf.nn.relu(_convolve(x, block, storage))
             x = _batch_norm(x, block.norm_out, training, statistics)
             if block.row.pooled:
                 x = tf.nn.avg_pool2d(x, 2, 2, "VALID")
@@ -102,18 +103,18 @@ class FastNetwork:
                 x = _pool_all(x, self.settings.head)
             if offsets is not None and self.settings.dropout > 0.0:
                 x = x * _stretch(self._dropout_table, offsets[number], x)
-        return tf.matmul(x, self._dense_kernel(weight_bits)) + self._dense.bias, statistics
+        return tf.matmul(x, self._dense_kernel(storage)) + self._dense.bias, statistics
 
-    def _dense_kernel(self, weight_bits: int | None) -> Any:
+    def _dense_kernel(self, storage: StorageSettings | None) -> Any:
         """The last batch norm's scales are stored in the dense kernel, so it is rounded with them."""
-        if weight_bits is None:
+        if storage is None:
             return self._dense.kernel
         import tensorflow as tf
 
         norm, kernel = self._blocks[-1].norm_out, tf.convert_to_tensor(self._dense.kernel)
         scale = norm.gamma * tf.math.rsqrt(norm.moving_variance + BATCH_NORM_EPSILON)
         scale = tf.where(scale == 0.0, 1.0, scale)[:, None]
-        return kernel + tf.stop_gradient(_rounded(scale * kernel, weight_bits) / scale - kernel)
+        return kernel + tf.stop_gradient(_rounded(scale * kernel, storage.weight_bits) / scale - kernel)
 
     @staticmethod
     def update(statistics: list[tuple[Any, Any]], momentum: Any = _MOMENTUM) -> None:
@@ -154,11 +155,11 @@ def _batch_norm(x: Any, layer: Any, training: bool, statistics: list[tuple[Any, 
     return outputs.y
 
 
-def _convolve(x: Any, block: _Block, weight_bits: int | None) -> Any:
+def _convolve(x: Any, block: _Block, storage: StorageSettings | None) -> Any:
     """3x3 on the first quarter beside one 1x1 for the other three branches; or the plain convolution."""
     import tensorflow as tf
 
-    kernels = [_rounded(layer.kernel, weight_bits) for layer in block.convolutions]
+    kernels = [_as_stored(layer.kernel, storage) for layer in block.convolutions]
     bias = tf.concat([layer.bias for layer in block.convolutions], axis=0)
     if not block.row.decomposed:
         return tf.nn.bias_add(tf.nn.conv2d(x, kernels[0], 1, "SAME"), bias)
@@ -173,18 +174,39 @@ def _convolve(x: Any, block: _Block, weight_bits: int | None) -> Any:
     return tf.nn.bias_add(tf.concat(together, axis=-1), bias)
 
 
-def _rounded(kernel: Any, weight_bits: int | None) -> Any:
-    """Round as `storage.quantise` does, with the gradient of the identity (Bengio et al., 2013)."""
-    if weight_bits is None:
+def _as_stored(kernel: Any, storage: StorageSettings | None) -> Any:
+    """Prune and round, with the gradient of the identity (Bengio et al., 2013)."""
+    if storage is None:
         return kernel
     import tensorflow as tf
 
     kernel = tf.convert_to_tensor(kernel)
+    stored = _rounded(_pruned(kernel, storage.pruned_share), storage.weight_bits)
+    return kernel + tf.stop_gradient(stored - kernel)
+
+
+def _pruned(kernel: Any, share: float) -> Any:
+    """Prune as `storage.prune` does."""
+    import tensorflow as tf
+
+    count = int(share * kernel.shape.num_elements())
+    if not count:
+        return kernel
+    magnitudes = tf.abs(kernel)
+    return tf.where(magnitudes > tf.sort(tf.reshape(magnitudes, (-1,)))[count - 1], kernel, 0.0)
+
+
+def _rounded(kernel: Any, weight_bits: int) -> Any:
+    """Round as `storage.quantise` does."""
+    if weight_bits == FLOAT_BITS:
+        return kernel
+    import tensorflow as tf
+
     largest = tf.reduce_max(tf.abs(kernel), axis=tuple(range(kernel.shape.rank - 1)))
     scale = tf.where(largest > 0.0, largest / (2.0 ** (weight_bits - 1) - 1.0), 1.0)
     pattern = tf.bitcast(scale, tf.int32)  # of its 24 significant bits, 16 stay
     scale = tf.bitcast(tf.bitwise.bitwise_and(pattern + 0x80, ~0xFF), tf.float32)
-    return kernel + tf.stop_gradient(tf.round(kernel / scale) * scale - kernel)
+    return tf.round(kernel / scale) * scale
 
 
 def _pool_all(x: Any, head: str) -> Any:

@@ -12,7 +12,7 @@ from soundscene_train.adam import Adam
 from soundscene_train.batches import TrainingWindows
 from soundscene_train.fast import FastNetwork
 from soundscene_train.network import build_network
-from soundscene_train.recipe import Recipe
+from soundscene_train.recipe import Recipe, StorageSettings
 from soundscene_train.runtime import start_tensorflow
 from soundscene_train.trainer import SETTLING_PASSES, Array, Trainer
 
@@ -36,26 +36,26 @@ class FastTrainer(Trainer):
         self._step = self._tf.function(self._train_step, autograph=False)
         self._measure = self._tf.function(self._measure_step, autograph=False)
 
-    def _bits_in(self, epoch: int) -> int | None:
-        """Bits of a weight that an epoch trains with, None for all."""
+    def _storage_in(self, epoch: int) -> StorageSettings | None:
+        """How weights will be stored, where an epoch trains with them as they will be."""
         fit = self.recipe.fit
         is_late = epoch >= fit.epochs * (1.0 - fit.quantise_last_share)
-        return self.recipe.storage.weight_bits if fit.quantise_last_share and is_late else None
+        return self.recipe.storage if fit.quantise_last_share and is_late else None
 
     def _train(self, epoch: int) -> float:
-        first_step, bits = epoch * self.batches.count, self._bits_in(epoch)
+        first_step, storage = epoch * self.batches.count, self._storage_in(epoch)
         losses = [
-            float(self._step(patches, targets, offsets, np.float32(self._rates[first_step + number]), bits))
+            float(self._step(patches, targets, offsets, np.float32(self._rates[first_step + number]), storage))
             for number, (patches, targets, offsets) in enumerate(self._draw(epoch))
         ]
         return float(np.mean(losses))
 
     def _settle(self) -> None:
         """Measure them as plain means over some epochs' batches."""
-        seen, bits = 0, self._bits_in(self.epochs_done)
+        seen, storage = 0, self._storage_in(self.epochs_done)
         for epoch in range(self.epochs_done, self.epochs_done + SETTLING_PASSES):
             for patches, _, offsets in self._draw(epoch):
-                self._measure(patches, offsets, np.float32(seen / (seen + 1)), bits)
+                self._measure(patches, offsets, np.float32(seen / (seen + 1)), storage)
                 seen += 1
 
     def _state(self) -> Sequence[Any]:
@@ -66,17 +66,17 @@ class FastTrainer(Trainer):
         for patches, targets, generator in self.batches.epoch(epoch):
             yield patches, targets, self.network.draw_offsets(generator)
 
-    def _train_step(self, patches: Any, targets: Any, offsets: Any, rate: Any, bits: int | None) -> Any:
+    def _train_step(self, patches: Any, targets: Any, offsets: Any, rate: Any, storage: StorageSettings | None) -> Any:
         """Take one step of Adam on the Kullback-Leibler divergence between targets and predictions."""
         with self._tf.GradientTape() as tape:
-            logits, statistics = self.network.forward(patches, offsets, bits)
+            logits, statistics = self.network.forward(patches, offsets, storage)
             loss = _divergence(targets, logits)
         gradients = tape.gradient(loss, [variable.value for variable in self.model.trainable_variables])
         self.network.update(statistics)
         return loss + self._optimizer.apply(gradients, rate)
 
-    def _measure_step(self, patches: Any, offsets: Any, momentum: Any, bits: int | None) -> None:
-        _, statistics = self.network.forward(patches, offsets, bits)
+    def _measure_step(self, patches: Any, offsets: Any, momentum: Any, storage: StorageSettings | None) -> None:
+        _, statistics = self.network.forward(patches, offsets, storage)
         self.network.update(statistics, momentum)
 
 

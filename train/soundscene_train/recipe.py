@@ -15,6 +15,7 @@ from soundscene_train.network import NetworkSettings
 __all__ = [
     "DEVICES",
     "ENGINES",
+    "FLOAT_BITS",
     "AugmentationSettings",
     "FitSettings",
     "Recipe",
@@ -24,7 +25,7 @@ __all__ = [
 SCHEDULES: Final = ("constant", "cosine")
 ENGINES: Final = ("fast", "keras")
 DEVICES: Final = ("one", "all")
-_FLOAT_BITS: Final = 32
+FLOAT_BITS: Final = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +50,8 @@ class FitSettings:
         Average the weights of this last share of the epochs and measure the batch norms' statistics anew; 0 keeps the
         last weights as they are.
     quantise_last_share : float in [0, 1)
-        In this last share of the epochs, training sees all kernels' weights in the bits they will be stored in
-        (quantisation-aware training); engine `fast` only.
+        In this last share of the epochs, training sees all kernels' weights as they will be stored, in their bits and
+        pruned (quantisation-aware training); engine `fast` only.
     teacher_share : float in [0, 1]
         Share of each target that the scores of a teacher make, a run that is trained already; the label makes the rest.
     teacher_temperature : float > 0
@@ -178,18 +179,27 @@ class StorageSettings:
     ----------
     weight_bits : int in 2..8, or 32
         Bits of each weight of convolutions and dense layer; everything else stays float32.
+    pruned_share : float in [0, 1)
+        Of each convolution's weights, the smallest, that are stored as 0.
 
     Raises
     ------
     SettingsError
-        The field is outside its range.
+        A field is outside its range.
     """
 
     weight_bits: int = 32
+    pruned_share: float = 0.0
 
     def __post_init__(self) -> None:
-        """Check the range."""
-        _require(self.weight_bits in {*range(2, 9), _FLOAT_BITS}, "weight_bits must be 2 to 8, or 32", self.weight_bits)
+        """Check every range."""
+        _require(self.weight_bits in {*range(2, 9), FLOAT_BITS}, "weight_bits must be 2 to 8, or 32", self.weight_bits)
+        _require(0.0 <= self.pruned_share < 1.0, "pruned_share must lie in [0, 1)", self.pruned_share)
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether weights are stored as they were trained."""
+        return self.weight_bits == FLOAT_BITS and not self.pruned_share
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,8 +228,8 @@ class Recipe:
     def __post_init__(self) -> None:
         """Check what concerns the whole."""
         _require(self.seed >= 0, "seed must not be below 0", self.seed)
-        share, bits = self.fit.quantise_last_share, self.storage.weight_bits
-        _require(not share or bits < _FLOAT_BITS, "quantise_last_share needs weight_bits below 32", bits)
+        needless = bool(self.fit.quantise_last_share) and self.storage.is_exact
+        _require(not needless, "quantise_last_share needs weight_bits below 32 or pruned_share above 0", self.storage)
         crop, patch = self.augmentation.crop_frames, self.front_end.patch_frames
         _require(crop <= patch, f"crop_frames must not exceed the patch's {patch} frames", crop)
 

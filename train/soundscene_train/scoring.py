@@ -38,7 +38,7 @@ def load_trained(plan: Plan, folder: Path, network: str, label_count: int) -> An
         It is not fully trained.
     """
     model = load_weights(plan, folder, network, label_count)
-    store_in_model(model, plan.recipe.network, plan.recipe.storage.weight_bits)
+    store_in_model(model, plan.recipe.network, plan.recipe.storage)
     return model
 
 

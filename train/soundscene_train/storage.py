@@ -1,5 +1,7 @@
 """A merged network as the bytes that are counted: weights in 32, 8 or fewer bits, everything else in float32.
 
+Before that, the smallest weights of each convolution may be pruned; a zero takes as many bits as any other weight.
+
 Convolution and dense kernels take `weight_bits`, symmetric, with one scale for each output channel; biases and affine
 maps stay float32. A scale has so few significant bits that a weight, scale times whole number, is exact in float32:
 what is unpacked and packed again is the same to the last bit.
@@ -16,12 +18,12 @@ from numpy.typing import NDArray
 from soundscene_train.errors import TrainingError
 from soundscene_train.merging import MergedBlock, MergedNetwork, affine_of
 from soundscene_train.network import NetworkSettings, convolution_names, table_of_rows
+from soundscene_train.recipe import FLOAT_BITS, StorageSettings
 
-__all__ = ["pack", "quantise", "store_in_model", "unpack"]
+__all__ = ["pack", "prune", "quantise", "store_in_model", "unpack"]
 
 Array = NDArray[np.float32]
 
-_FLOAT_BITS: Final = 32
 _SCALE_BITS: Final = 16
 """Significant bits of a scale; with 8 of a weight they fit the 24 of a float32."""
 
@@ -85,21 +87,31 @@ def unpack(content: bytes, network: MergedNetwork, weight_bits: int) -> MergedNe
     return replace(network, blocks=blocks, dense_kernel=dense, dense_bias=bias, peak_signs=signs)
 
 
-def store_in_model(model: Any, settings: NetworkSettings, weight_bits: int) -> None:
+def store_in_model(model: Any, settings: NetworkSettings, storage: StorageSettings) -> None:
     """Give a model from `build_network` the kernels it has once its merged network was stored.
 
     The dense kernel is stored after the last batch norm's scales, so these are taken out of it again.
     """
-    if weight_bits == _FLOAT_BITS:
-        return
     for number, row in enumerate(table_of_rows(settings), start=1):
         for name in convolution_names(number, row):
             kernel = model.get_layer(name).kernel
-            kernel.assign(_on_grid(np.asarray(kernel), weight_bits))
+            kernel.assign(_on_grid(prune(np.asarray(kernel), storage.pruned_share), storage.weight_bits))
+    if storage.weight_bits == FLOAT_BITS:
+        return
     scale, _ = affine_of(model.get_layer("block6_norm_out"))
     scale = np.where(scale == 0.0, 1.0, scale)[:, None]
     kernel = model.get_layer("scores").kernel
-    kernel.assign(_on_grid((scale * np.asarray(kernel)).astype(np.float32), weight_bits) / scale)
+    kernel.assign(_on_grid((scale * np.asarray(kernel)).astype(np.float32), storage.weight_bits) / scale)
+
+
+def prune(kernel: Array, share: float) -> Array:
+    """Set a share of a kernel's weights, the smallest, to zero (magnitude pruning, Han et al., 2015)."""
+    count = int(share * kernel.size)
+    if not count:
+        return kernel
+    magnitudes = np.abs(kernel)
+    largest_gone = np.partition(magnitudes, count - 1, axis=None)[count - 1]
+    return np.where(magnitudes > largest_gone, kernel, np.float32(0.0))
 
 
 def quantise(kernel: Array, weight_bits: int) -> tuple[NDArray[np.int8], Array]:
@@ -126,12 +138,14 @@ def quantise(kernel: Array, weight_bits: int) -> tuple[NDArray[np.int8], Array]:
 
 
 def _on_grid(kernel: Array, weight_bits: int) -> Array:
+    if weight_bits == FLOAT_BITS:
+        return kernel
     numbers, scale = quantise(kernel, weight_bits)
     return np.asarray(numbers * scale, np.float32)
 
 
 def _pack_kernel(kernel: Array, weight_bits: int) -> bytes:
-    if weight_bits == _FLOAT_BITS:
+    if weight_bits == FLOAT_BITS:
         return kernel.tobytes()
     numbers, scale = quantise(kernel, weight_bits)
     bits = np.unpackbits(numbers.reshape(-1, 1).view(np.uint8), axis=1)[:, 8 - weight_bits :]
@@ -139,7 +153,7 @@ def _pack_kernel(kernel: Array, weight_bits: int) -> bytes:
 
 
 def _read_kernel(reader: _Reader, shape: tuple[int, ...], weight_bits: int) -> Array:
-    if weight_bits == _FLOAT_BITS:
+    if weight_bits == FLOAT_BITS:
         return reader.floats(shape)
     scale = reader.floats(shape[-1:])
     count = int(np.prod(shape))

@@ -6,25 +6,22 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from soundscene_train.__main__ import main
-from soundscene_train.compression.curve import Setting, prune, trade_off
+from soundscene_train.compression.curve import trade_off
 from soundscene_train.errors import TrainingError
 from soundscene_train.export import ExportNames
 from soundscene_train.plan import Plan
 from soundscene_train.recipe import StorageSettings
 from soundscene_train.stages import Reporter, evaluate_run, export_run
-from tests.train.conftest import TINY_NETWORK
-from tests.train.helpers import lively_model
 
 
 def test_points_are_what_the_recipe_would_store(esc_plan: Plan, esc_run: Path, tmp_path: Path) -> None:
     """A run in 4 bits has the count, the log loss and the bytes of the curve's point; so has its bundle."""
     run = esc_run
     plain = evaluate_run(esc_plan, run, Reporter()).results["product"]
-    whole, few = trade_off(run, Reporter(), (Setting(32), Setting(4)))
+    whole, few = trade_off(run, Reporter(), (StorageSettings(32), StorageSettings(4)))
     assert (whole.correct_count, whole.clip_count) == (plain.correct_count, 12)
     assert whole.log_loss == pytest.approx(plain.log_loss, abs=2e-4)
     (run / "plan.json").unlink()
@@ -38,25 +35,6 @@ def test_points_are_what_the_recipe_would_store(esc_plan: Plan, esc_run: Path, t
     sizes = [(bundle.directory / f"{name}.weights").stat().st_size for name in few.correct_by_network]
     assert few.stored_bytes == sum(sizes) == bundle.provenance["cost"]["bytes"]
     assert few.stored_bytes < whole.stored_bytes
-
-
-def test_the_smallest_weights_go_first() -> None:
-    """Half of each convolution's weights become zero, none larger than what stays; nothing else changes."""
-    model = lively_model(TINY_NETWORK)
-    before = [np.asarray(variable).copy() for variable in model.weights]
-    prune(model, TINY_NETWORK, 0.5)
-    changed = 0
-    for variable, old in zip(model.weights, before, strict=True):
-        new = np.asarray(variable).copy()
-        if new.ndim != 4:
-            np.testing.assert_array_equal(new, old)
-            continue
-        gone = (new == 0.0) & (old != 0.0)
-        assert gone.sum() == new.size // 2
-        np.testing.assert_array_equal(new[~gone], old[~gone])
-        assert np.abs(old[gone]).max() <= np.abs(old[~gone]).min()
-        changed += 1
-    assert changed == 1 + 5 * 4
 
 
 def test_the_command_writes_a_curve_over_all_folds(

@@ -16,6 +16,7 @@ from soundscene.windows import WindowGrid
 from soundscene_train.errors import TrainingError
 from soundscene_train.merging import MergedNetwork
 from soundscene_train.network import NetworkSettings
+from soundscene_train.recipe import FLOAT_BITS
 
 __all__ = [
     "PAPER_PARAMETERS",
@@ -31,7 +32,6 @@ PAPER_PARAMETERS: Final = {"network": 10_922, "bundle": 32_766}
 
 _PAPER_LABELS: Final = 10
 _WINDOWS: Final = 15
-_FLOAT_BITS: Final = 32
 
 
 def nonzero_parameter_count(network: MergedNetwork) -> int:
@@ -67,9 +67,9 @@ def nonzero_bytes(network: MergedNetwork, weight_bits: int) -> int:
     """Bytes of the numbers that are not 0, scales of the weights included."""
     kernels = [network.dense_kernel, *(kernel for block in network.blocks for kernel in block.kernels)]
     weights = sum(int(np.count_nonzero(kernel)) for kernel in kernels)
-    scales = 0 if weight_bits == _FLOAT_BITS else sum(kernel.shape[-1] for kernel in kernels)
+    scales = 0 if weight_bits == FLOAT_BITS else sum(kernel.shape[-1] for kernel in kernels)
     others = nonzero_parameter_count(network) - weights + scales
-    return -(-weights * weight_bits // 8) + others * _FLOAT_BITS // 8
+    return -(-weights * weight_bits // 8) + others * FLOAT_BITS // 8
 
 
 def limits_kept(used_bytes: int) -> dict[str, bool]:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,34 +24,18 @@ from soundscene_train.errors import TrainingError
 from soundscene_train.fast import FastNetwork
 from soundscene_train.features import Features
 from soundscene_train.merging import merge
-from soundscene_train.network import NetworkSettings, convolution_names, table_of_rows
 from soundscene_train.plan import Plan, read_standardisation
+from soundscene_train.recipe import StorageSettings
 from soundscene_train.scoring import load_weights, score_model, scoring_function
 from soundscene_train.stages import Reporter, prepare_run, scores_of_test
 from soundscene_train.storage import pack, store_in_model, unpack
 
-__all__ = ["POINTS", "Point", "Setting", "find_runs", "prune", "trade_off"]
-
-
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """One way to store a network.
-
-    Parameters
-    ----------
-    weight_bits : int
-        As in `StorageSettings`.
-    pruned_share : float in [0, 1)
-        Of each convolution's weights, the smallest, that are set to zero.
-    """
-
-    weight_bits: int
-    pruned_share: float = 0.0
+__all__ = ["POINTS", "Point", "find_runs", "trade_off"]
 
 
 POINTS: Final = (
-    *(Setting(bits) for bits in (32, 8, 6, 5, 4, 3, 2)),
-    *(Setting(8, share) for share in (0.25, 0.5, 0.75)),
+    *(StorageSettings(bits) for bits in (32, 8, 6, 5, 4, 3, 2)),
+    *(StorageSettings(8, share) for share in (0.25, 0.5, 0.75)),
 )
 
 
@@ -61,7 +45,7 @@ class Point:
 
     Parameters
     ----------
-    setting : Setting
+    setting : StorageSettings
     stored_bytes : int
         Of the three networks' files.
     nonzero_bytes : int
@@ -74,7 +58,7 @@ class Point:
         The same of each network alone.
     """
 
-    setting: Setting
+    setting: StorageSettings
     stored_bytes: int
     nonzero_bytes: int
     clip_count: int
@@ -98,7 +82,7 @@ def find_runs(folder: Path) -> list[Path]:
     return runs
 
 
-def trade_off(folder: Path, reporter: Reporter, settings: Sequence[Setting] = POINTS) -> list[Point]:
+def trade_off(folder: Path, reporter: Reporter, settings: Sequence[StorageSettings] = POINTS) -> list[Point]:
     """Test a run, or all folds of a cross-validation, under each setting.
 
     Parameters
@@ -107,7 +91,7 @@ def trade_off(folder: Path, reporter: Reporter, settings: Sequence[Setting] = PO
         A folder of `fit` or of `cross-validate`.
     reporter : Reporter
         Told how far it is.
-    settings : sequence of Setting
+    settings : sequence of StorageSettings
         What is tried.
 
     Raises
@@ -116,8 +100,8 @@ def trade_off(folder: Path, reporter: Reporter, settings: Sequence[Setting] = PO
         There is no trained run, or nothing to test it on.
     """
     runs = find_runs(folder)
-    scores: dict[Setting, list[ClipScores]] = {setting: [] for setting in settings}
-    sizes: dict[Setting, list[tuple[int, int]]] = {setting: [] for setting in settings}
+    scores: dict[StorageSettings, list[ClipScores]] = {setting: [] for setting in settings}
+    sizes: dict[StorageSettings, list[tuple[int, int]]] = {setting: [] for setting in settings}
     for number, run in enumerate(runs):
         for done, (setting, size, found) in enumerate(_test_run(run, reporter, settings), start=1):
             scores[setting].append(found)
@@ -127,20 +111,9 @@ def trade_off(folder: Path, reporter: Reporter, settings: Sequence[Setting] = PO
     return [_judge(setting, sizes[setting], join_scores(scores[setting]), rule) for setting in settings]
 
 
-def prune(model: Any, settings: NetworkSettings, share: float) -> None:
-    """Set the smallest weights of each convolution to zero (magnitude pruning, Han et al., 2015)."""
-    for number, row in enumerate(table_of_rows(settings), start=1):
-        for name in convolution_names(number, row):
-            kernel = model.get_layer(name).kernel
-            values = np.asarray(kernel).copy()
-            smallest = np.argsort(np.abs(values), axis=None)[: int(share * values.size)]
-            values.reshape(-1)[smallest] = 0.0
-            kernel.assign(values)
-
-
 def _test_run(
-    run: Path, reporter: Reporter, settings: Sequence[Setting]
-) -> Iterator[tuple[Setting, tuple[int, int], ClipScores]]:
+    run: Path, reporter: Reporter, settings: Sequence[StorageSettings]
+) -> Iterator[tuple[StorageSettings, tuple[int, int], ClipScores]]:
     """Yield each setting, the bytes it stores and those that are not 0, and the scores of the test clips."""
     plan = Plan.load(run)
     selection, features = prepare_run(plan, reporter)
@@ -164,12 +137,11 @@ class _Stored:
         self._trained = [np.asarray(variable).copy() for variable in self._model.weights]
         self._forward = scoring_function(FastNetwork(self._model, plan.recipe.network, batch_size=1))
 
-    def store(self, setting: Setting) -> tuple[int, int]:
+    def store(self, setting: StorageSettings) -> tuple[int, int]:
         """Give the network the values it would be stored with; return its bytes, and those that are not 0."""
         for variable, value in zip(self._model.weights, self._trained, strict=True):
             variable.assign(value)
-        prune(self._model, self._recipe.network, setting.pruned_share)
-        store_in_model(self._model, self._recipe.network, setting.weight_bits)
+        store_in_model(self._model, self._recipe.network, setting)
         merged = merge(self._model, self._recipe.network)
         content = pack(merged, setting.weight_bits)
         return len(content), nonzero_bytes(unpack(content, merged, setting.weight_bits), setting.weight_bits)
@@ -179,7 +151,7 @@ class _Stored:
         return score_model(self._forward, features.spectra[self._name], windows, self._to_patches)
 
 
-def _judge(setting: Setting, sizes: Sequence[tuple[int, int]], scores: ClipScores, rule: str) -> Point:
+def _judge(setting: StorageSettings, sizes: Sequence[tuple[int, int]], scores: ClipScores, rule: str) -> Point:
     results = results_of(scores)
     fused = results[rule]
     return Point(
