@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,13 @@ from soundscene.settings import NETWORK_NAMES, FrontEndSettings
 REPOSITORY = Path(__file__).parents[1]
 GOLDEN = REPOSITORY / "tests" / "golden"
 TINY_NETWORKS = REPOSITORY / "tests" / "golden" / "tiny_networks"
+
+NAME_NO_TEXT = os.fsdecode(b"caf\xe9.wav")
+"""A file name in Latin-1, as archives from other systems leave behind: it is no UTF-8."""
+
+needs_names_of_any_bytes = pytest.mark.skipif(
+    sys.platform != "linux", reason="this system takes file names in UTF-8 only"
+)
 
 Arrays = Mapping[str, NDArray[np.float32]]
 
@@ -89,7 +97,7 @@ def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 
 
 @pytest.fixture(scope="session")
-def recordings() -> Callable[[str], Path]:
+def real_recordings() -> Callable[[str], Path]:
     """Find a folder of real recordings by name; the test is skipped where it is absent."""
 
     def find(name: str) -> Path:

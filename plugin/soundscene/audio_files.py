@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -156,7 +157,7 @@ class AudioFile:
         try:
             if not self.path.stat().st_size:
                 raise AudioError(f"{self.path}: empty")
-            file = soundfile.SoundFile(self.path)
+            file = soundfile.SoundFile(os.fsencode(self.path))  # a name need not be text
         except soundfile.LibsndfileError as error:
             raise AudioError(f"{self.path}: not an audio file ({_first_line(error.error_string)})") from error
         except (OSError, TypeError, ValueError) as error:  # no permission; a raw format that names no rate

@@ -1,16 +1,14 @@
-"""What the small commands share: reaching the broker, and ending with one clear line."""
+"""What the small commands share: reaching the broker."""
 
 from __future__ import annotations
 
 import argparse
 import contextlib
 import os
-import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from soundscene.errors import SceneError
 from soundscene_worker.broker.connection import SECURITY_PROTOCOLS, KafkaConnection
 from soundscene_worker.broker.errors import AccessDenied
 from soundscene_worker.broker.rights import Right, in_words
@@ -20,17 +18,12 @@ if TYPE_CHECKING:
     from soundscene_worker.broker.protocol import Cluster
 
 __all__ = [
-    "EXIT_UNUSABLE",
     "Connect",
     "add_connection_options",
     "connect_kafka",
     "read_connection",
     "require_rights",
-    "run_command",
 ]
-
-EXIT_UNUSABLE: Final = 2
-"""An option, a file or the broker cannot be used; argparse exits with the same code."""
 
 Connect = Callable[[KafkaConnection], "Cluster"]
 
@@ -94,25 +87,3 @@ def require_rights(cluster: Cluster, rights: Iterable[Right]) -> None:
         missing = admin.missing_rights(rights)
     if missing:
         raise AccessDenied(in_words(missing))
-
-
-def run_command(name: str, run: Callable[[], int]) -> int:
-    """Run a command; an error of ours becomes one line, Ctrl-C and a closed pipe end it quietly.
-
-    Returns
-    -------
-    int
-        The exit code.
-    """
-    try:
-        code = run()
-        sys.stdout.flush()
-    except SceneError as error:
-        print(f"{name}: {error}", file=sys.stderr)
-        return EXIT_UNUSABLE
-    except BrokenPipeError:  # the reader, `head` perhaps, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    except KeyboardInterrupt:
-        return 130
-    return code

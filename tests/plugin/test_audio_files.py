@@ -12,6 +12,7 @@ from soundscene.audio_files import AudioFile, extend
 from soundscene.errors import AudioError, SettingsError
 from soundscene.settings import FrontEndSettings
 from soundscene.windows import WindowGrid
+from tests.conftest import NAME_NO_TEXT, needs_names_of_any_bytes
 
 SETTINGS = FrontEndSettings()
 RATE = SETTINGS.sample_rate_hz
@@ -70,6 +71,13 @@ def test_any_container_is_read_without_complaint(tmp_path: Path, name: str, opti
         assert len(list(file.windows(SETTINGS))) == 1
         assert file.duration_seconds == pytest.approx(5.5, abs=0.1)
         assert file.defect is None
+
+
+@needs_names_of_any_bytes
+def test_a_name_need_not_be_text(tmp_path: Path) -> None:
+    """A file named in Latin-1 is read as any other."""
+    path = _write(tmp_path / "a.wav", _noise(5.0)).rename(tmp_path / NAME_NO_TEXT)
+    assert len(_windows(path)) == 1
 
 
 def test_a_file_is_never_held_whole(tmp_path: Path) -> None:

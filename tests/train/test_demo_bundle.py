@@ -62,9 +62,9 @@ def test_essentias_files_describe_the_same_networks() -> None:
         assert description["inference"]["sample_rate"] == 44_100
 
 
-def test_it_knows_what_it_was_trained_on(recordings: Callable[[str], Path]) -> None:
+def test_it_knows_what_it_was_trained_on(real_recordings: Callable[[str], Path]) -> None:
     """Through the plugin it names at least 37 of 40 of its own training clips, four of each class."""
-    dataset = open_dataset("esc10", recordings("esc10"))
+    dataset = open_dataset("esc10", real_recordings("esc10"))
     bundle = load_bundle()
     classifier = SceneClassifier(bundle)
     correct = 0
@@ -76,12 +76,12 @@ def test_it_knows_what_it_was_trained_on(recordings: Callable[[str], Path]) -> N
     assert correct >= 37
 
 
-def test_frozen_graphs_score_as_the_served_networks(recordings: Callable[[str], Path]) -> None:
+def test_frozen_graphs_score_as_the_served_networks(real_recordings: Callable[[str], Path]) -> None:
     """On real windows the `.pb` and the `.tflite` of each network agree to 1e-5."""
     bundle = load_bundle()
     front_end = FrontEnd(bundle.front_end)
     windows = []
-    for clip in open_dataset("esc10", recordings("esc10")).clips[::80]:
+    for clip in open_dataset("esc10", real_recordings("esc10")).clips[::80]:
         with AudioFile(clip.path) as audio:
             windows += [front_end.window_spectra(w.samples) for w in audio.windows(bundle.front_end, "repeat")]
     for name in NETWORK_NAMES:

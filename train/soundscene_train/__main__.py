@@ -10,7 +10,9 @@ from concurrent.futures import BrokenExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from soundscene.errors import SceneError
+from soundscene.commands import EXIT_INTERRUPTED, run_command
+from soundscene.errors import MissingExtraError
+from soundscene_train.errors import TrainingError
 
 if TYPE_CHECKING:
     from soundscene_train.plan import Plan
@@ -18,8 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
-_EXIT_ERROR: Final = 2
-_EXIT_INTERRUPTED: Final = 130
+_NAME: Final = "soundscene-train"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -34,26 +35,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     words = list(sys.argv[1:] if arguments is None else arguments)
     parsed = make_parser().parse_args(words)
+    return run_command(_NAME, lambda: _run_stage(parsed, shlex.join([_NAME, *words])))
+
+
+def _run_stage(arguments: argparse.Namespace, command: str) -> int:
+    """Run a stage; what ends it from outside gets a line that says how to go on."""
     try:
-        _dispatch(parsed, shlex.join(["soundscene-train", *words]))
-    except SceneError as error:
-        print(f"soundscene-train: {error}", file=sys.stderr)
-        return _EXIT_ERROR
+        _dispatch(arguments, command)
     except ModuleNotFoundError as error:
-        print(f"soundscene-train: {error.name} is not installed: pip install 'soundscene[train]'", file=sys.stderr)
-        return _EXIT_ERROR
-    except BrokenExecutor:
-        print(
-            "soundscene-train: a process was killed from outside, perhaps for lack of memory; the same command goes on "
-            "from what is finished, and --jobs 1 needs less memory",
-            file=sys.stderr,
-        )
-        return _EXIT_ERROR
+        raise MissingExtraError(f"{error.name} is not installed: pip install 'soundscene[train]'") from error
+    except BrokenExecutor as error:
+        raise TrainingError(
+            "a process was killed from outside, perhaps for lack of memory; the same command goes on from what is "
+            "finished, and --jobs 1 needs less memory"
+        ) from error
     except (KeyboardInterrupt, SystemError) as error:
         if isinstance(error, SystemError) and not isinstance(error.__context__, KeyboardInterrupt):
             raise  # it is one only where Ctrl-C hits TensorFlow while it reads an array
-        print("soundscene-train: interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
-        return _EXIT_INTERRUPTED
+        print(f"{_NAME}: interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
+        return EXIT_INTERRUPTED
     return 0
 
 

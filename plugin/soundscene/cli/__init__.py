@@ -3,38 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import os
-import sys
 from collections.abc import Sequence
 
 from soundscene.cli import analyze, info
-from soundscene.cli.text import printable
-from soundscene.errors import SceneError
+from soundscene.commands import run_command
 
-__all__ = ["EXIT_BAD_INPUT", "main"]
-
-EXIT_BAD_INPUT = 2
-"""A file, a bundle or an option cannot be used; argparse exits with the same code."""
+__all__ = ["main"]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; return its exit code."""
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")  # a terminal that lacks a character must not end the command
     options = _parser().parse_args(arguments)
-    try:
-        code = int(options.run(options))
-        sys.stdout.flush()
-    except SceneError as error:
-        print(f"soundscene: {printable(str(error))}", file=sys.stderr)
-        return EXIT_BAD_INPUT
-    except BrokenPipeError:  # the reader, `head` perhaps, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    except KeyboardInterrupt:
-        return 130
-    return code
+    return run_command("soundscene", lambda: int(options.run(options)))
 
 
 def _parser() -> argparse.ArgumentParser:

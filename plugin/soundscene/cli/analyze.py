@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from soundscene.cli.text import clock, printable
+from soundscene.cli.text import clock
+from soundscene.commands import printable
 from soundscene.errors import AudioError
 
 if TYPE_CHECKING:

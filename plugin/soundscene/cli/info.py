@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from soundscene.cli.text import printable
+from soundscene.commands import printable
 
 if TYPE_CHECKING:
     from soundscene.bundle import Bundle

@@ -6,7 +6,8 @@ from typing import Any, Final
 
 from soundscene.analysis import FileAnalysis
 from soundscene.classifier import WindowVerdict
-from soundscene.cli.text import bar, clock, printable
+from soundscene.cli.text import bar, clock
+from soundscene.commands import printable
 
 __all__ = ["analysis_to_dict", "analysis_to_text"]
 

@@ -5,14 +5,9 @@ from __future__ import annotations
 import math
 from typing import Final
 
-__all__ = ["bar", "clock", "printable"]
+__all__ = ["bar", "clock"]
 
 _EIGHTHS: Final = " ▏▎▍▌▋▊▉█"
-
-
-def printable(text: str) -> str:
-    """Replace what a terminal would obey or could not show: control characters, undecodable file names."""
-    return "".join(character if character.isprintable() else "\ufffd" for character in text)
 
 
 def bar(share: float, width: int = 20) -> str:

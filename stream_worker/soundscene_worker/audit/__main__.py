@@ -12,6 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from soundscene.commands import run_command
 from soundscene.errors import SettingsError
 from soundscene_worker.audit.auditor import Auditor
 from soundscene_worker.audit.geometry import Geometry
@@ -25,7 +26,6 @@ from soundscene_worker.command_line import (
     connect_kafka,
     read_connection,
     require_rights,
-    run_command,
 )
 from soundscene_worker.messages.limits import ChunkLimits
 from soundscene_worker.messages.times import TimeFormatError, parse_time

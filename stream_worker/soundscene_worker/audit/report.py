@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Final
 
+from soundscene.commands import printable
 from soundscene_worker.audit.causes import CAUSES
 from soundscene_worker.audit.expectation import ChunkCounts
 from soundscene_worker.audit.verdict import DeviceVerdict, Verdict
@@ -32,7 +33,7 @@ def print_verdict(verdict: Verdict, console: Console) -> None:
         }
         console.print(_table("windows without their sound, by cause", dict.fromkeys(CAUSES, 0), untold))
     for model_hash, name in verdict.models.items():
-        console.print(_printable(f"bundle {name}, {model_hash[:12]}"), highlight=False, markup=False)
+        console.print(printable(f"bundle {name}, {model_hash[:12]}"), highlight=False, markup=False)
     if verdict.foreign:
         console.print(f"{verdict.foreign} records of the predictions topic are no predictions", style="yellow")
     _print_missing(verdict, console)
@@ -51,7 +52,7 @@ def _table(title: str, nothing: Mapping[str, float], rows: Mapping[str, Mapping[
     for name in nothing:
         table.add_column(name, justify="right", no_wrap=True)
     for device, row in rows.items():
-        table.add_row(escape(_printable(device)), *_cells(row))
+        table.add_row(escape(printable(device)), *_cells(row))  # others can write to the topic it comes from
     table.add_section()
     table.add_row("all", *_cells({name: sum(row[name] for row in rows.values()) for name in nothing}))
     return table
@@ -60,11 +61,6 @@ def _table(title: str, nothing: Mapping[str, float], rows: Mapping[str, Mapping[
 def _cells(row: Mapping[str, float]) -> list[str]:
     texts = {name: f"{value:.1f}" if isinstance(value, float) else str(value) for name, value in row.items()}
     return [f"[bold red]{text}[/]" if name in _BAD and row[name] else text for name, text in texts.items()]
-
-
-def _printable(text: str) -> str:
-    """Replace what could move a terminal's cursor: names come from a topic that others can write to."""
-    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
 
 
 def _print_missing(verdict: Verdict, console: Console) -> None:

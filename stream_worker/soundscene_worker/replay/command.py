@@ -9,10 +9,11 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
+from soundscene.commands import run_command
 from soundscene.errors import SettingsError
 from soundscene_worker.broker.protocol import Cluster
 from soundscene_worker.broker.rights import of_replay
-from soundscene_worker.command_line import require_rights, run_command
+from soundscene_worker.command_line import require_rights
 from soundscene_worker.messages.times import TimeFormatError, parse_time
 from soundscene_worker.settings import WorkerSettings
 from soundscene_worker.settings_sources import make_parser, settings_from

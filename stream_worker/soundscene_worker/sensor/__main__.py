@@ -12,6 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
+from soundscene.commands import run_command
 from soundscene.errors import SettingsError
 from soundscene_worker.broker.rights import of_sensor
 from soundscene_worker.command_line import (
@@ -20,7 +21,6 @@ from soundscene_worker.command_line import (
     connect_kafka,
     read_connection,
     require_rights,
-    run_command,
 )
 from soundscene_worker.messages.chunk import ENCODINGS
 from soundscene_worker.messages.times import parse_time

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -130,7 +131,7 @@ def _info(path: Path) -> Any:
     import soundfile
 
     try:
-        info = soundfile.info(path)
+        info = soundfile.info(os.fsencode(path))
     except (soundfile.SoundFileError, RuntimeError, OSError) as error:
         raise AudioError(f"expected audio that libsndfile reads in {path}: {error}") from error
     if not info.frames:
@@ -143,7 +144,7 @@ def _read(path: Path, rate_hz: int) -> Iterator[Frames]:
     import soxr
 
     try:
-        with soundfile.SoundFile(path) as file:
+        with soundfile.SoundFile(os.fsencode(path)) as file:
             if file.samplerate == rate_hz:
                 yield from _blocks(file)
                 return

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from soundscene.cli.text import bar, clock, printable
+from soundscene.cli.text import bar, clock
 
 
 @pytest.mark.parametrize(
@@ -27,8 +27,3 @@ def test_a_clock_rounds_to_tenths_and_carries(seconds: float, with_hours: bool, 
 def test_a_bar_is_always_as_wide(share: float, expected: str) -> None:
     """Columns after a bar stay aligned."""
     assert bar(share, 4) == expected
-
-
-def test_what_a_terminal_would_obey_is_replaced() -> None:
-    """A file name cannot clear the screen, and an undecodable one can be printed."""
-    assert printable("a\x1b[2J\nb\udcff.wav") == "a\ufffd[2J\ufffdb\ufffd.wav"

@@ -43,10 +43,10 @@ def make_signals(count: int) -> dict[str, Samples]:
 
 
 @pytest.fixture(scope="session")
-def real_clips(recordings: Callable[[str], Path]) -> dict[str, Samples]:
+def real_clips(real_recordings: Callable[[str], Path]) -> dict[str, Samples]:
     """Real mono recordings at 44.1 kHz by file name: three sounds of ESC-10 and two street scenes."""
-    files = sorted((recordings("esc10") / "audio").glob("*.ogg"))[::110]
-    files += sorted(recordings("tau-mobile-clips").glob("*.wav"))[:2]
+    files = sorted((real_recordings("esc10") / "audio").glob("*.ogg"))[::110]
+    files += sorted(real_recordings("tau-mobile-clips").glob("*.wav"))[:2]
     clips = {}
     for file in files:
         samples, rate_hz = soundfile.read(file, dtype="float32", always_2d=True)

@@ -11,6 +11,7 @@ import soundfile
 
 from soundscene.errors import AudioError, SettingsError
 from soundscene_worker.sensor.sources import Recordings, Scene, find_audio
+from tests.conftest import NAME_NO_TEXT, needs_names_of_any_bytes
 
 
 def tone(seconds: float, rate_hz: int, channels: int = 1) -> np.ndarray:
@@ -40,6 +41,13 @@ def test_a_recording_is_heard_as_it_is(recordings: Path) -> None:
     assert source.sample_rate_hz == 8_000
     assert source.seconds == 1.5
     np.testing.assert_array_equal(np.concatenate(list(source.blocks())), tone(1.5, 8_000))
+
+
+@needs_names_of_any_bytes
+def test_a_name_need_not_be_text(recordings: Path) -> None:
+    """A recording named in Latin-1 is heard as any other."""
+    source = Recordings(((recordings / "b.wav").rename(recordings / NAME_NO_TEXT),))
+    assert sum(map(len, source.blocks())) == 12_000
 
 
 def test_recordings_follow_each_other_at_one_rate(recordings: Path) -> None:

@@ -95,9 +95,9 @@ def test_unknown_data_sets_are_refused(tmp_path: Path) -> None:
         open_dataset("tau2020", None)
 
 
-def test_the_real_esc10(recordings: Callable[[str], Path]) -> None:
+def test_the_real_esc10(real_recordings: Callable[[str], Path]) -> None:
     """The real recordings are found: ten classes of 32 clips in folds 1 to 4, no recording in two folds."""
-    dataset = open_dataset("esc10", recordings("esc10"))
+    dataset = open_dataset("esc10", real_recordings("esc10"))
     assert len(dataset.labels) == 10
     assert set(dataset.parts) >= {"1", "2", "3", "4"}
     folds_of = {(clip.group, clip.part) for clip in dataset.clips}

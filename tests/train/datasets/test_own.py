@@ -24,6 +24,7 @@ from soundscene_train.datasets import open_dataset
 from soundscene_train.datasets.folds import assign_folds
 from soundscene_train.datasets.inspection import format_inspection, inspect_clips
 from soundscene_train.errors import DatasetError
+from tests.conftest import NAME_NO_TEXT, needs_names_of_any_bytes
 from tests.train.test_main import RECIPE
 
 RATE_HZ = 16_000
@@ -215,6 +216,27 @@ def test_prepare_says_what_cannot_be_read_before_it_begins(
     assert "folder-my-sounds: 12 clips, 12 windows" in capsys.readouterr().out
     with Path("runs/cache/folder-my-sounds-clips.csv").open() as stream:
         assert len(list(csv.DictReader(stream))) == 12
+
+
+@needs_names_of_any_bytes
+def test_a_name_need_not_be_text(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Recordings named in Latin-1 are prepared, trained on, tested and spoilt as any others; classes need text."""
+    monkeypatch.chdir(tmp_path)
+    Path("tiny.toml").write_text(RECIPE)
+    for path in folder.rglob("0.wav"):
+        path.rename(path.with_name(NAME_NO_TEXT))
+    words = ["folder", "--data-dir", str(folder), "--folds", "3", "--recipe", "tiny.toml"]
+    assert main(["prepare", *words]) == 0
+    table = Path("runs/cache/folder-my-sounds-clips.csv").read_text(encoding="utf-8")
+    assert table.count("caf\\udce9.wav") == 6
+    assert main(["run", *words, "--run", "run", "--robustness"]) == 0
+    assert main(["compare", "--run", "run", "--against", "run"]) == 0
+    capsys.readouterr()
+    (folder / "hum").rename(folder / NAME_NO_TEXT)
+    assert main(["prepare", *words]) == 2
+    assert "cannot name a class; rename it, in printable UTF-8" in capsys.readouterr().err
 
 
 def test_a_killed_process_is_one_line_and_nothing_is_lost(folder: Path, tmp_path: Path) -> None:

@@ -29,9 +29,9 @@ def test_the_published_archives() -> None:
     assert len({archive.md5 for archive in archives}) == 18
 
 
-def test_the_first_versions_tables_give_todays_counts(tmp_path: Path, recordings: Callable[[str], Path]) -> None:
+def test_the_first_versions_tables_give_todays_counts(tmp_path: Path, real_recordings: Callable[[str], Path]) -> None:
     """Of 13,965 and 2,970 published rows, 13,962 and 2,968 are left, no location on both sides, and that is whole."""
-    tables = recordings("tau-2020-mobile-splits")
+    tables = real_recordings("tau-2020-mobile-splits")
     (tmp_path / "audio").mkdir()
     (tmp_path / "evaluation_setup").mkdir()
     rows = 0
@@ -53,10 +53,10 @@ def test_the_first_versions_tables_give_todays_counts(tmp_path: Path, recordings
 
 
 def test_real_recordings_have_the_published_form(
-    monkeypatch: pytest.MonkeyPatch, recordings: Callable[[str], Path]
+    monkeypatch: pytest.MonkeyPatch, real_recordings: Callable[[str], Path]
 ) -> None:
     """Seven recordings of seven cities and two devices pass; as ESC-10 they would not."""
-    paths = sorted(recordings("tau-mobile-clips").glob("*.wav"))
+    paths = sorted(real_recordings("tau-mobile-clips").glob("*.wav"))
     clips = tuple(Clip(path, path.name.split("-")[0], "train") for path in paths)
     dataset = Dataset("tau2020", ("a", "b"), clips, ("train",), (), "")
     monkeypatch.setitem(sources._WHOLE, "tau2020", Published({"train": len(paths)}, 10.0))

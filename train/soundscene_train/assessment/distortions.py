@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -66,9 +67,9 @@ class Distortion:
         import soundfile
         import soxr
 
-        generator = np.random.default_rng(zlib.crc32(source.name.encode()))
+        generator = np.random.default_rng(zlib.crc32(os.fsencode(source.name)))
         try:
-            channels, rate = soundfile.read(source, dtype="float32", always_2d=True)
+            channels, rate = soundfile.read(os.fsencode(source), dtype="float32", always_2d=True)
             samples = self.change(channels.mean(axis=1), rate, generator)
             if self.rate_hz is not None and rate != self.rate_hz:
                 samples, rate = soxr.resample(samples, rate, self.rate_hz), self.rate_hz

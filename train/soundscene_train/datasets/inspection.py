@@ -137,7 +137,7 @@ def write_inspection(path: Path, facts: Sequence[ClipFacts]) -> None:
     """
     with writing(path, error_type=DatasetError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("w", newline="", encoding="utf-8") as stream:
+        with path.open("w", newline="", encoding="utf-8", errors="backslashreplace") as stream:
             writer = csv.DictWriter(stream, [field.name for field in fields(ClipFacts)])
             writer.writeheader()
             writer.writerows(asdict(one) for one in facts)

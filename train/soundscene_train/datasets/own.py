@@ -105,6 +105,9 @@ def _clips_of_class(home: Path) -> Iterator[Clip]:
 
 def _make(kind: str, folder: Path, clips: Sequence[Clip], folds: Sequence[str] | None, fold_count: int) -> Dataset:
     labels, groups = [clip.label for clip in clips], [clip.group for clip in clips]
+    odd = sorted({label for label in labels if not label.isprintable()})
+    if odd:
+        raise DatasetError(f"{folder}: {odd[0]!r} cannot name a class; rename it, in printable UTF-8")
     if folds is None:
         folds = assign_folds(labels, groups, fold_count)
     require_groups_apart(groups, folds)
