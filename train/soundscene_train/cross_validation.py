@@ -17,7 +17,7 @@ from soundscene_train.errors import TrainingError
 from soundscene_train.fitting import Training, require_ingredients
 from soundscene_train.plan import Plan
 from soundscene_train.report import write_report
-from soundscene_train.stages import Evaluation, Reporter, evaluate_run, fit_runs
+from soundscene_train.stages import Evaluation, Reporter, evaluate_run, fit_runs, prepare_run
 
 __all__ = ["cross_validate", "join_scores"]
 
@@ -58,6 +58,8 @@ def cross_validate(
     if len(parts) < 2:
         raise TrainingError(f"cross-validation needs at least two parts, and there is {', '.join(parts)}")
     plan = replace(plan, train_parts=tuple(parts), test_parts=())
+    plan.require_free(folder)
+    prepare_run(plan, reporter, jobs=jobs)
     plan.save(folder)
     runs = {folder / f"fold-{part}": _leaving_out(part, plan, parts) for part in parts}
     fit_runs([Training(one, home, network) for home, one in runs.items() for network in NETWORK_NAMES], reporter, jobs)

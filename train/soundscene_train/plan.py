@@ -1,4 +1,4 @@
-"""A run's folder: what is trained on what, written down before anything starts, and everything that comes of it.
+"""A run's folder: what is trained on what, written down before the training starts, and everything that comes of it.
 
 plan.json                recipe, data set, parts, command
 <network>/checkpoint.npz, history.jsonl, standardisation.json, and the plan once more
@@ -7,15 +7,17 @@ evaluation.json, evaluation.txt, confusion.png
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from os.path import relpath
 from pathlib import Path
 from typing import Any, Final, Self
 
 from soundscene.frontend import Standardisation
 from soundscene_train.datasets import CitySettings, Selection, open_dataset
-from soundscene_train.errors import TrainingError
+from soundscene_train.errors import DatasetError, TrainingError
 from soundscene_train.features import Features, FeatureSettings, Progress, has_features, prepare_features
 from soundscene_train.files import reading, write_json, writing
 from soundscene_train.recipe import Recipe
@@ -29,6 +31,10 @@ STANDARDISATION_NAME: Final = "standardisation.json"
 _FILE_NAME: Final = "plan.json"
 _WITHOUT_PLAN: Final = (
     "remove it and give the same command again, which keeps what is trained, or name another --run folder"
+)
+_CHANGED: Final = (
+    "recordings to train on were added, removed, changed or labelled anew since; "
+    "put back what was there, or name another --run folder"
 )
 
 
@@ -56,6 +62,8 @@ class Plan:
         Impulse responses of recording devices, for recipes that augment with them; None takes simulated ones.
     teacher_dir : Path or None
         Finished run whose scores are part of the targets, where the recipe asks for a teacher.
+    train_digest : str
+        Of the clips that are trained on, once it is known which: a run stays with the recordings it began with.
     command : str
         What the user typed, for the record.
     """
@@ -71,6 +79,7 @@ class Plan:
     skipped: tuple[str, ...] = ()
     responses_dir: Path | None = None
     teacher_dir: Path | None = None
+    train_digest: str = ""
     command: str = ""
 
     def open(self) -> Selection:
@@ -79,7 +88,7 @@ class Plan:
         Raises
         ------
         DatasetError
-            The data is missing or damaged, or a part does not exist.
+            The data is missing or damaged, a part does not exist, or what was trained on is no longer what is there.
         """
         dataset = open_dataset(self.dataset_name, self.data_dir, self.city, self.fold_count)
         dataset = replace(dataset, clips=tuple(clip for clip in dataset.clips if str(clip.path) not in self.skipped))
@@ -87,7 +96,14 @@ class Plan:
         test = self.test_parts if self.test_parts is not None else dataset.test_parts
         if self.test_parts is None and self.train_parts is not None:
             test = tuple(part for part in dataset.parts if part not in train)
-        return Selection(dataset, train, test)
+        selection = Selection(dataset, train, test)
+        if self.train_digest not in {"", _digest_of(selection, self.data_dir)}:
+            raise DatasetError(f"{self.data_dir}: {_CHANGED}")
+        return selection
+
+    def pinned(self, selection: Selection) -> Plan:
+        """Return the plan of the recordings that are there now."""
+        return replace(self, train_digest=_digest_of(selection, self.data_dir))
 
     def features(
         self, selection: Selection, gain_db: float = 0.0, progress: Progress | None = None, jobs: int = 1
@@ -105,10 +121,10 @@ class Plan:
         Raises
         ------
         TrainingError
-            The folder belongs to another run, or cannot be written.
+            The folder belongs to another run or to other recordings, or cannot be written.
         """
         self.require_free(folder)
-        if (folder / _FILE_NAME).is_file():
+        if (folder / _FILE_NAME).is_file() and (not self.train_digest or Plan.load(folder).train_digest):
             return
         with writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
@@ -120,7 +136,7 @@ class Plan:
         Raises
         ------
         TrainingError
-            The folder belongs to another run.
+            The folder belongs to another run or to other recordings.
         """
         if (folder / _FILE_NAME).is_file():
             self.require_in(folder)
@@ -133,8 +149,11 @@ class Plan:
         TrainingError
             It does, or it holds none.
         """
-        if replace(Plan.load(folder), command="") != replace(self, command=""):
+        held = Plan.load(folder)
+        if replace(held, command="", train_digest=self.train_digest) != replace(self, command=""):
             raise TrainingError(f"{folder} holds a run of another plan; name another --run folder, or remove this one")
+        if self.train_digest and held.train_digest not in {"", self.train_digest}:
+            raise TrainingError(f"{folder}: {_CHANGED}")
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -167,6 +186,7 @@ class Plan:
             "skipped": list(self.skipped),
             "responses_dir": None if self.responses_dir is None else str(self.responses_dir),
             "teacher_dir": None if self.teacher_dir is None else str(self.teacher_dir),
+            "train_digest": self.train_digest,
             "command": self.command,
         }
 
@@ -185,8 +205,16 @@ class Plan:
             skipped=tuple(values["skipped"]),
             responses_dir=None if values["responses_dir"] is None else Path(values["responses_dir"]),
             teacher_dir=None if values["teacher_dir"] is None else Path(values["teacher_dir"]),
+            train_digest=values.get("train_digest", ""),
             command=values["command"],
         )
+
+
+def _digest_of(selection: Selection, data_dir: Path) -> str:
+    """Digest of names, labels and sizes of the clips that are trained on."""
+    clips = [selection.dataset.clips[index] for index in selection.train_clips]
+    rows = sorted((relpath(clip.path, data_dir), clip.label, clip.path.stat().st_size) for clip in clips)
+    return hashlib.sha256(json.dumps(rows).encode()).hexdigest()[:16]
 
 
 def read_standardisation(folder: Path, network: str) -> Standardisation:

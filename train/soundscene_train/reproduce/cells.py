@@ -99,9 +99,10 @@ def train_cells(
     found = {}
     for cell, plan in plans.items():
         require_ingredients(plan)
-        if not plan.open().test_parts:
+        selection = plan.open()
+        if not selection.test_parts:
             raise TrainingError("a table needs clips to test: name --train-parts or --test-parts")
-        plan.save(cell.folder(root, seed))
+        plan.pinned(selection).require_free(cell.folder(root, seed))
         if (held := _held(cell, cell.folder(root, seed))) is not None:
             found[cell] = held
     missing = [cell for cell in plans if cell not in found]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from soundscene.settings import NETWORK_NAMES
@@ -46,9 +47,9 @@ def fit_runs(work: Sequence[Training], reporter: Reporter, jobs: int = 1) -> Non
     """
     runs = {training.folder: training.plan for training in work}
     for training in work:
-        training.plan.require_free(training.home)  # before anything says that the folder is of this plan
-    for folder, plan in runs.items():
-        _begin(plan, folder, reporter, jobs)
+        training.plan.require_free(training.home)
+    pinned = {folder: _begin(plan, folder, reporter, jobs) for folder, plan in runs.items()}
+    work = [replace(training, plan=pinned[training.folder]) for training in work]
 
     def tell(training: Training, done: int, loss: float) -> None:
         name = training.network if len(runs) == 1 else f"{training.folder.name} {training.network}"
@@ -57,8 +58,11 @@ def fit_runs(work: Sequence[Training], reporter: Reporter, jobs: int = 1) -> Non
     fit_networks(work, jobs, tell)
 
 
-def _begin(plan: Plan, folder: Path, reporter: Reporter, jobs: int) -> None:
-    """Write a run's plan down and prepare what it is trained on."""
+def _begin(plan: Plan, folder: Path, reporter: Reporter, jobs: int) -> Plan:
+    """Prepare what a run is trained on, write its plan down, and return it, pinned to these recordings.
+
+    What ends the preparation leaves no plan behind: the command that mends it may be another plan.
+    """
     machines = Machines.from_environment()
     if machines.count > 1 and plan.recipe.fit.devices == "one":
         raise TrainingError("several machines train together with --engine keras --devices all only")
@@ -66,10 +70,15 @@ def _begin(plan: Plan, folder: Path, reporter: Reporter, jobs: int) -> None:
         start_keras()  # a backend that is missing should not be found out after hours of spectrograms
     require_ingredients(plan)
     if machines.is_first:
-        plan.save(folder)
+        plan.require_free(folder)
     else:
         join(machines)
         plan.require_in(folder)  # the first has written it, or this is another folder
-    prepare_run(plan, reporter, jobs=jobs)
+    selection, _ = prepare_run(plan, reporter, jobs=jobs)
+    pinned = plan.pinned(selection)
     if machines.is_first:
+        pinned.save(folder)
         join(machines)
+    else:
+        pinned.require_in(folder)
+    return pinned
