@@ -200,15 +200,15 @@ def _evaluate(plan: Plan, folder: Path, reporter: Reporter, arguments: argparse.
 def _evaluate_bundle(arguments: argparse.Namespace, command: str) -> None:
     """Test a finished bundle and print the table."""
     from soundscene.bundle import load_bundle
-    from soundscene_train.arguments import assessment_from, plan_from
+    from soundscene_train.arguments import assessment_from
     from soundscene_train.console import ConsoleReporter
     from soundscene_train.report import format_table
     from soundscene_train.stages import evaluate_bundle
 
     bundle = load_bundle(arguments.bundle)
-    plan, _ = plan_from(arguments, command)
     folder = arguments.out or Path("evaluation")
     with ConsoleReporter() as reporter:
+        plan, _ = _plan_of(arguments, command, reporter)
         evaluation = evaluate_bundle(bundle, plan, folder, reporter, assessment_from(arguments), jobs=arguments.jobs)
     print(format_table(evaluation.results, evaluation.rule))
     print(f"report: {folder / 'report.html'}, {folder / 'evaluation.json'}")
@@ -217,7 +217,6 @@ def _evaluate_bundle(arguments: argparse.Namespace, command: str) -> None:
 def _calibrate(arguments: argparse.Namespace, command: str) -> None:
     """Write a calibrated bundle and tell its temperature."""
     from soundscene.bundle import load_bundle
-    from soundscene_train.arguments import plan_from
     from soundscene_train.calibrate import calibrated_bundle, calibration_from_clips, calibration_from_metrics
     from soundscene_train.console import ConsoleReporter
 
@@ -225,8 +224,8 @@ def _calibrate(arguments: argparse.Namespace, command: str) -> None:
     if arguments.dataset is None and arguments.data_dir is None:
         calibration = calibration_from_metrics(bundle)
     else:
-        plan, _ = plan_from(arguments, command)
         with ConsoleReporter() as reporter:
+            plan, _ = _plan_of(arguments, command, reporter)
             calibration, before, after = calibration_from_clips(bundle, plan, reporter)
         print(f"log loss of these clips: {before:.3f}, with the temperature {after:.3f}")
     made = calibrated_bundle(bundle, calibration, arguments.out, arguments.bundle_version, command)

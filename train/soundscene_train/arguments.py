@@ -257,7 +257,7 @@ def _add_calibrate_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, metavar="DIR", required=True, help="the calibrated bundle's folder")
     parser.add_argument("--bundle-version", metavar="V", help="(the bundle's, and -calibrated)")
     _add_plan_arguments(parser)
-    parser.set_defaults(dataset=None)
+    parser.set_defaults(dataset=None, jobs=1)
 
 
 def _add_export_arguments(parser: argparse.ArgumentParser) -> None:

@@ -10,7 +10,6 @@ from soundscene.fusion import TEMPERATURES, Calibration
 from soundscene_train.assessment.assess import clips_to_test
 from soundscene_train.assessment.calibration import apply_temperature, fit_temperature, log_loss
 from soundscene_train.assessment.clip_scores import score_clips
-from soundscene_train.datasets import open_dataset
 from soundscene_train.errors import TrainingError
 from soundscene_train.plan import Plan
 from soundscene_train.stages import Reporter
@@ -64,7 +63,7 @@ def calibration_from_clips(bundle: Bundle, plan: Plan, reporter: Reporter) -> tu
     TrainingError
         A clip was trained on, has a label the bundle does not know, or there are too few to tell.
     """
-    dataset = open_dataset(plan.dataset_name, plan.data_dir, plan.city, plan.fold_count)
+    dataset = plan.dataset()
     clips = clips_to_test(bundle, dataset, plan.test_parts)
     scores = score_clips(SceneClassifier(bundle), clips, None, lambda done, total: reporter.step("clips", done, total))
     fused = scores.fused(bundle.fusion.rule)

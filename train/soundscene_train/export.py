@@ -26,7 +26,7 @@ from soundscene_train.assessment.cost import (
     require_paper_size,
 )
 from soundscene_train.assessment.page import render
-from soundscene_train.datasets import Selection
+from soundscene_train.datasets import OWN_NAMES, Selection
 from soundscene_train.errors import TrainingError
 from soundscene_train.features import Features
 from soundscene_train.merging import MergedNetwork, merge
@@ -233,6 +233,7 @@ def _provenance(
         "citation": selection.dataset.citation,
         "train_parts": list(selection.train_parts),
         "train_clips": len(selection.train_clips),
+        **({"train_digest": selection.train_digest} if plan.dataset_name in OWN_NAMES else {}),
         "recipe": plan.recipe.to_dict(),
         "command": names.command,
         "created": _today(),

@@ -7,16 +7,14 @@ evaluation.json, evaluation.txt, confusion.png
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from os.path import relpath
 from pathlib import Path
 from typing import Any, Final, Self
 
 from soundscene.frontend import Standardisation
-from soundscene_train.datasets import CitySettings, Selection, open_dataset
+from soundscene_train.datasets import CitySettings, Dataset, Selection, open_dataset
 from soundscene_train.errors import DatasetError, TrainingError
 from soundscene_train.features import Features, FeatureSettings, Progress, has_features, prepare_features
 from soundscene_train.files import reading, write_json, writing
@@ -82,6 +80,17 @@ class Plan:
     train_digest: str = ""
     command: str = ""
 
+    def dataset(self) -> Dataset:
+        """Open the data set, without what is left out of it.
+
+        Raises
+        ------
+        DatasetError
+            The data is missing or damaged.
+        """
+        dataset = open_dataset(self.dataset_name, self.data_dir, self.city, self.fold_count)
+        return replace(dataset, clips=tuple(clip for clip in dataset.clips if str(clip.path) not in self.skipped))
+
     def open(self) -> Selection:
         """Open the data set and check the parts.
 
@@ -90,20 +99,19 @@ class Plan:
         DatasetError
             The data is missing or damaged, a part does not exist, or what was trained on is no longer what is there.
         """
-        dataset = open_dataset(self.dataset_name, self.data_dir, self.city, self.fold_count)
-        dataset = replace(dataset, clips=tuple(clip for clip in dataset.clips if str(clip.path) not in self.skipped))
+        dataset = self.dataset()
         train = self.train_parts if self.train_parts is not None else dataset.train_parts
         test = self.test_parts if self.test_parts is not None else dataset.test_parts
         if self.test_parts is None and self.train_parts is not None:
             test = tuple(part for part in dataset.parts if part not in train)
         selection = Selection(dataset, train, test)
-        if self.train_digest not in {"", _digest_of(selection, self.data_dir)}:
+        if self.train_digest not in {"", selection.train_digest}:
             raise DatasetError(f"{self.data_dir}: {_CHANGED}")
         return selection
 
     def pinned(self, selection: Selection) -> Plan:
         """Return the plan of the recordings that are there now."""
-        return replace(self, train_digest=_digest_of(selection, self.data_dir))
+        return replace(self, train_digest=selection.train_digest)
 
     def features(
         self, selection: Selection, gain_db: float = 0.0, progress: Progress | None = None, jobs: int = 1
@@ -208,13 +216,6 @@ class Plan:
             train_digest=values.get("train_digest", ""),
             command=values["command"],
         )
-
-
-def _digest_of(selection: Selection, data_dir: Path) -> str:
-    """Digest of names, labels and sizes of the clips that are trained on."""
-    clips = [selection.dataset.clips[index] for index in selection.train_clips]
-    rows = sorted((relpath(clip.path, data_dir), clip.label, clip.path.stat().st_size) for clip in clips)
-    return hashlib.sha256(json.dumps(rows).encode()).hexdigest()[:16]
 
 
 def read_standardisation(folder: Path, network: str) -> Standardisation:

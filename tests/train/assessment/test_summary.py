@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from soundscene_train.assessment.clip_scores import ClipScores
-from soundscene_train.assessment.summary import cross_fitted_calibration
+from soundscene_train.assessment.summary import cross_fitted_calibration, held_out_temperature
+from soundscene_train.errors import TrainingError
 
 
 @pytest.fixture
@@ -32,6 +33,16 @@ def test_the_product_of_three_that_agree_is_mended_by_a_temperature_of_three(tes
     assert list(found["temperature_by_part"].values()) == pytest.approx([3.0] * 3, rel=0.1)
     assert found["after"]["expected_calibration_error"] < 0.03
     assert sum(entry["count"] for entry in found["after"]["reliability"]) == 6000
+
+
+def test_a_temperature_is_not_fitted_on_a_clip_that_is_tested(tests: list[ClipScores]) -> None:
+    """One clip in both is refused by name, whatever the parts are called."""
+    names = tuple(f"{number}.wav" for number in range(len(tests[0].truth)))
+    tested, other = replace(tests[0], names=names), replace(tests[1], names=("new.wav", *names[1:]))
+    with pytest.raises(TrainingError, match=r"a temperature cannot be fitted on 1\.wav"):
+        held_out_temperature(tested, other, "product")
+    other = replace(other, names=tuple(f"new-{name}" for name in names))
+    assert held_out_temperature(tested, other, "product") == pytest.approx(3.0, rel=0.1)
 
 
 def test_no_test_takes_part_in_its_own_temperature(tests: list[ClipScores]) -> None:

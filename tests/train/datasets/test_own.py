@@ -218,6 +218,29 @@ def test_prepare_says_what_cannot_be_read_before_it_begins(
         assert len(list(csv.DictReader(stream))) == 12
 
 
+def test_a_bundle_is_not_tested_on_what_it_may_have_heard(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where other folds, or recordings that came or went, have moved clips from part to part, parts say nothing."""
+    monkeypatch.chdir(tmp_path)
+    Path("tiny.toml").write_text(RECIPE)
+    (folder / "hum" / "place-2" / "torn.wav").write_bytes(b"RIFF")
+    data = ["--data-dir", str(folder), "--folds", "3", "--skip-unreadable"]
+    assert main(["run", "folder", *data, "--recipe", "tiny.toml", "--out", "bundle"]) == 0
+    test = ["evaluate", "--bundle", "bundle", "--dataset", "folder"]
+    assert main([*test, *data]) == 0
+    capsys.readouterr()
+    for options in (["--data-dir", str(folder), "--folds", "2", "--skip-unreadable"], data[:-1]):
+        assert main([*test, *options]) == 2
+        assert "are no longer what the bundle was trained on" in capsys.readouterr().err
+    write(folder / "hum" / "place-3" / "new.wav", sound("hum", 9))
+    assert main([*test, *data]) == 2
+    assert main(["calibrate", "--bundle", "bundle", "--out", "calibrated", "--dataset", "folder", *data]) == 2
+    assert capsys.readouterr().err.count("are no longer what the bundle was trained on") == 2
+    folder.rename(tmp_path / "other sounds")
+    assert main([*test, "--data-dir", "other sounds", "--folds", "3", "--skip-unreadable"]) == 0
+
+
 @needs_names_of_any_bytes
 def test_a_name_need_not_be_text(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch

@@ -14,7 +14,7 @@ from soundscene_train.assessment.clip_scores import ClipScores, score_clips
 from soundscene_train.assessment.distorted import score_distorted
 from soundscene_train.assessment.distortions import Distortion, microphones, standard_distortions
 from soundscene_train.assessment.summary import robustness, summarise
-from soundscene_train.datasets.clips import Clip, Dataset
+from soundscene_train.datasets.clips import Clip, Dataset, digest_of
 from soundscene_train.errors import TrainingError
 from soundscene_train.evaluation import Result, evaluate_all
 
@@ -139,10 +139,17 @@ def clips_to_test(bundle: Bundle, dataset: Dataset, parts: Sequence[str] | None)
     Raises
     ------
     TrainingError
-        A part was trained on, does not exist, or nothing is left.
+        A part was trained on, does not exist, or nothing is left; or the parts are no longer what they were.
     """
     known = bundle.provenance.get("dataset") == dataset.name
     trained = set(bundle.provenance.get("train_parts", ())) if known else set()
+    heard = [clip for clip in dataset.clips if clip.part in trained]
+    if heard and bundle.provenance.get("train_digest") not in {None, digest_of(heard)}:
+        raise TrainingError(
+            f"the parts of {dataset.name} are no longer what the bundle was trained on: recordings were added, removed "
+            "or labelled anew, or --folds or --skip-unreadable differ; test it on recordings it has not heard, in a "
+            "folder of another name"
+        )
     chosen = [part for part in dataset.parts if part not in trained] if parts is None else list(parts)
     seen = sorted(trained & set(chosen))
     if seen:

@@ -80,11 +80,11 @@ def held_out_temperature(scores: ClipScores, held_out: ClipScores, rule: str) ->
     Raises
     ------
     TrainingError
-        Both share a part, or their labels differ.
+        Both share a part or a clip, or their labels differ.
     """
     if held_out.labels != scores.labels:
         raise TrainingError("the run to calibrate from has other labels; it says nothing about this one")
-    shared = sorted(set(held_out.parts) & set(scores.parts))
+    shared = sorted(set(held_out.parts) & set(scores.parts)) or sorted(set(held_out.names) & set(scores.names))[:1]
     if shared:
         raise TrainingError(
             f"a temperature cannot be fitted on {', '.join(shared)}, which this evaluation tests: calibrate from a run "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from soundscene_train.datasets.city import CitySettings, build_city
-from soundscene_train.datasets.clips import Clip, Dataset, Selection
+from soundscene_train.datasets.clips import Clip, Dataset, Selection, digest_of
 from soundscene_train.datasets.registry import DATASET_NAMES, OWN_NAMES, open_dataset, require_known
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "Dataset",
     "Selection",
     "build_city",
+    "digest_of",
     "open_dataset",
     "require_known",
 ]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from soundscene_train.errors import DatasetError
 
-__all__ = ["Clip", "Dataset", "Selection"]
+__all__ = ["Clip", "Dataset", "Selection", "digest_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,5 +106,16 @@ class Selection:
         """Positions in `dataset.clips` of what is tested on."""
         return self._positions(self.test_parts)
 
+    @property
+    def train_digest(self) -> str:
+        """What tells the clips that are trained on from others."""
+        return digest_of(self.dataset.clips[index] for index in self.train_clips)
+
     def _positions(self, parts: Sequence[str]) -> tuple[int, ...]:
         return tuple(index for index, clip in enumerate(self.dataset.clips) if clip.part in parts)
+
+
+def digest_of(clips: Iterable[Clip]) -> str:
+    """Tell sets of clips apart by their names, labels, groups and sizes, wherever they lie and in any order."""
+    rows = sorted((clip.path.name, clip.label, clip.group, clip.path.stat().st_size) for clip in clips)
+    return hashlib.sha256(json.dumps(rows).encode()).hexdigest()[:16]

@@ -22,7 +22,7 @@ from soundscene_train.assessment.assess import (
 )
 from soundscene_train.assessment.clip_scores import ClipScores
 from soundscene_train.assessment.cost import measure_processor_time
-from soundscene_train.datasets import Selection, open_dataset
+from soundscene_train.datasets import Selection
 from soundscene_train.errors import TrainingError
 from soundscene_train.evaluation import Result
 from soundscene_train.export import ExportNames, export_bundle
@@ -123,7 +123,7 @@ def evaluate_bundle(
         The bundle was trained on what it should be tested on, the labels differ, or what `settings` name is not there.
     """
     settings.require_sources()
-    dataset = open_dataset(plan.dataset_name, plan.data_dir, plan.city, plan.fold_count)
+    dataset = plan.dataset()
     clips = clips_to_test(bundle, dataset, plan.test_parts)
     augmentation = bundle.provenance.get("recipe", {}).get("augmentation", {})
     settings = replace(settings, held_out_responses=tuple(augmentation.get("held_out_responses", ())))
