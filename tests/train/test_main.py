@@ -19,7 +19,7 @@ from soundscene_train.export import ExportNames
 from soundscene_train.fitting import Training
 from soundscene_train.plan import Plan
 from soundscene_train.recipe import Recipe
-from soundscene_train.stages import Reporter, evaluate_run, export_run, fit_run, fit_runs
+from soundscene_train.stages import Reporter, evaluate_run, export_run, fit_run, fit_runs, require_score_of
 
 RECIPE = """
 name = "tiny"
@@ -75,6 +75,13 @@ def test_run_goes_all_the_way_and_goes_on(
     plan = Plan.load(run)
     borrowed = export_run(plan, run, tmp_path / "borrowed", names, metrics_from=run)
     assert borrowed.metrics["tested_on"] == "esc10: the same recipe trained on 1, 2 and tested on 3"
+    with pytest.raises(TrainingError, match=r"trained on esc10 in .*; its score says nothing about this run"):
+        export_run(replace(plan, dataset_name="folder"), run, tmp_path / "folder", names, metrics_from=run)
+    replace(plan, dataset_name="folder", train_digest="").save(tmp_path / "own")
+    (tmp_path / "own" / "evaluation.json").write_bytes((run / "evaluation.json").read_bytes())
+    require_score_of(replace(plan, dataset_name="folder"), tmp_path / "own")
+    with pytest.raises(TrainingError, match=r"trained on folder in .*; its score says nothing about this run"):
+        require_score_of(replace(plan, dataset_name="folder", data_dir=tmp_path), tmp_path / "own")
     with pytest.raises(TrainingError, match="trained by another recipe"):
         export_run(replace(plan, recipe=plan.recipe.with_fit(epochs=9)), run, tmp_path / "no", names, metrics_from=run)
     correct = 0

@@ -139,7 +139,7 @@ def _run(arguments: argparse.Namespace, command: str) -> None:
     names = export_names(arguments, plan.dataset_name, command)
     require_place(arguments.out or folder / "bundle", names.name, names.version)
     if arguments.metrics_from is not None:
-        require_score_of(plan.recipe, arguments.metrics_from)
+        require_score_of(plan, arguments.metrics_from)
     with ConsoleReporter() as reporter:
         plan, folder = _plan_of(arguments, command, reporter)
         fit_run(plan, folder, reporter, jobs=arguments.jobs)

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Final
 
 from soundscene.bundle import Bundle
+from soundscene_train.datasets import OWN_NAMES
 from soundscene_train.errors import TrainingError
 from soundscene_train.export import ExportNames, export_bundle
 from soundscene_train.files import read_json
 from soundscene_train.plan import Plan
-from soundscene_train.recipe import Recipe
 
 __all__ = ["export_run", "require_score_of"]
 
@@ -23,24 +23,30 @@ def export_run(plan: Plan, folder: Path, target: Path, names: ExportNames, metri
     Raises
     ------
     TrainingError
-        `metrics_from` holds no evaluation, or one of another recipe; or a network is not trained.
+        `metrics_from` holds no evaluation, or one of another recipe or of other data; or a network is not trained.
     """
     if metrics_from is not None:
-        require_score_of(plan.recipe, metrics_from)
+        require_score_of(plan, metrics_from)
     report = (metrics_from or folder) / _EVALUATION
     evaluation = read_json(report, "what `evaluate` wrote", "evaluate the run again") if report.is_file() else None
     return export_bundle(plan, folder, target, names, evaluation)
 
 
-def require_score_of(recipe: Recipe, folder: Path) -> None:
-    """Refuse a run that does not say how well a recipe does.
+def require_score_of(plan: Plan, folder: Path) -> None:
+    """Refuse a run that does not say how well a plan's recipe does on its data.
 
     Raises
     ------
     TrainingError
-        It is not there, has not been evaluated, or was trained by another recipe.
+        It is not there, has not been evaluated, was trained by another recipe or on other data.
     """
-    if Plan.load(folder).recipe != recipe:
+    held = Plan.load(folder)
+    if held.recipe != plan.recipe:
         raise TrainingError(f"{folder} was trained by another recipe; its score says nothing about this run")
+    is_own = plan.dataset_name in OWN_NAMES
+    if held.dataset_name != plan.dataset_name or (is_own and held.data_dir != plan.data_dir):
+        raise TrainingError(
+            f"{folder} was trained on {held.dataset_name} in {held.data_dir}; its score says nothing about this run"
+        )
     if not (folder / _EVALUATION).is_file():
         raise TrainingError(f"{folder} has not been evaluated; run `soundscene-train evaluate` on it first")
