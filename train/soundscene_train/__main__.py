@@ -132,10 +132,10 @@ def _run(arguments: argparse.Namespace, command: str) -> None:
     from soundscene.bundle import require_place
     from soundscene_train.arguments import assessment_from, export_names, plan_from
     from soundscene_train.console import ConsoleReporter
-    from soundscene_train.stages import fit_run, require_score_of
+    from soundscene_train.stages import assessment_of, fit_run, require_score_of
 
-    assessment_from(arguments).require_sources()
     plan, folder = plan_from(arguments, command)
+    assessment_of(plan, assessment_from(arguments)).require_sources()
     names = export_names(arguments, plan.dataset_name, command)
     require_place(arguments.out or folder / "bundle", names.name, names.version)
     if arguments.metrics_from is not None:

@@ -32,6 +32,7 @@ from soundscene_train.features import Features
 from soundscene_train.merging import MergedNetwork, merge
 from soundscene_train.network import merged_parameter_count, multiply_add_count
 from soundscene_train.plan import Plan, read_standardisation
+from soundscene_train.responses import trained_responses
 from soundscene_train.scoring import load_trained
 from soundscene_train.storage import pack, unpack
 
@@ -233,7 +234,7 @@ def _provenance(
         "citation": selection.dataset.citation,
         "train_parts": list(selection.train_parts),
         "train_clips": len(selection.train_clips),
-        **({"train_digest": selection.train_digest} if plan.dataset_name in OWN_NAMES else {}),
+        **_provenance_of_tests(plan, selection),
         "recipe": plan.recipe.to_dict(),
         "command": names.command,
         "created": _today(),
@@ -243,6 +244,16 @@ def _provenance(
         },
         "largest_score_difference_of_export": max(item.largest_difference for item in exported.values()),
     }
+
+
+def _provenance_of_tests(plan: Plan, selection: Selection) -> dict[str, Any]:
+    """What a later test of the bundle must know to stay clear of what was trained with, as far as it can be told."""
+    found: dict[str, Any] = {}
+    if plan.dataset_name in OWN_NAMES:
+        found["train_digest"] = selection.train_digest
+    if plan.responses_dir is not None and plan.responses_dir.is_dir():
+        found["train_responses"] = list(trained_responses(plan.responses_dir, plan.recipe.augmentation))
+    return found
 
 
 def _today() -> str:

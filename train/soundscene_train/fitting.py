@@ -24,7 +24,7 @@ from soundscene_train.machines import Machines
 from soundscene_train.noises import band_noises
 from soundscene_train.plan import STANDARDISATION_NAME, Plan
 from soundscene_train.processes import process_pool
-from soundscene_train.responses import band_responses, responses_to_train_with
+from soundscene_train.responses import band_responses, trained_responses
 from soundscene_train.teaching import taught_targets
 from soundscene_train.trainer import Trainer
 
@@ -78,8 +78,7 @@ def require_ingredients(plan: Plan) -> None:
         raise TrainingError("a recipe with teacher_share above 0 needs --teacher, a run's folder; others take none")
     if plan.teacher_dir is not None:
         Plan.load(plan.teacher_dir)
-    if recipe.augmentation.response_probability > 0.0 and plan.responses_dir is not None:
-        responses_to_train_with(plan.responses_dir, recipe.augmentation.held_out_responses)
+    trained_responses(plan.responses_dir, recipe.augmentation)
 
 
 def fit_networks(work: Sequence[Training], jobs: int = 1, report: EpochReport | None = None) -> None:

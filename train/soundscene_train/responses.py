@@ -18,8 +18,9 @@ from soundscene.settings import NETWORK_NAMES, FrontEndSettings
 from soundscene_train.assessment.distortions import Distortion, microphones
 from soundscene_train.datasets.devices import Device, record
 from soundscene_train.errors import TrainingError
+from soundscene_train.recipe import AugmentationSettings
 
-__all__ = ["band_responses", "responses_to_train_with", "simulated_devices"]
+__all__ = ["band_responses", "responses_to_train_with", "simulated_devices", "trained_responses"]
 
 Array = NDArray[np.float32]
 _Hearing = Callable[[Array, int], Array]
@@ -96,6 +97,19 @@ def responses_to_train_with(folder: Path, held_out: Sequence[str]) -> tuple[Dist
     if names == set(held_out):
         raise TrainingError(f"held_out_responses names every response in {folder}; nothing is left to train with")
     return tuple(one for one in found if one.name not in held_out)
+
+
+def trained_responses(folder: Path | None, settings: AugmentationSettings) -> tuple[str, ...]:
+    """Name the measured devices that a recipe trains with; none where it takes simulated ones, or none at all.
+
+    Raises
+    ------
+    TrainingError
+        As `responses_to_train_with`.
+    """
+    if folder is None or settings.response_probability == 0.0:
+        return ()
+    return tuple(one.name for one in responses_to_train_with(folder, settings.held_out_responses))
 
 
 def _hearings(folder: Path | None, held_out: Sequence[str]) -> Iterator[_Hearing]:

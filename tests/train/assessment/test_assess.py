@@ -15,6 +15,7 @@ from soundscene_train.__main__ import main
 from soundscene_train.assessment.assess import AssessmentSettings
 from soundscene_train.assessment.clip_scores import ClipScores
 from soundscene_train.cross_validation import cross_validate
+from soundscene_train.errors import TrainingError
 from soundscene_train.export import ExportNames
 from soundscene_train.plan import Plan
 from soundscene_train.stages import Reporter, evaluate_run, export_run
@@ -88,6 +89,29 @@ def test_robustness_is_summed_over_folds_and_asks_unseen_devices_alone(
         parts = [fold["metrics"]["robustness"]["conditions"][name] for fold in folds]
         assert condition["correct_count"] == sum(part["correct_count"] for part in parts), name
         assert condition["accuracy"] == pytest.approx(condition["correct_count"] / 24, abs=1e-4)
+
+
+def test_a_microphone_that_was_trained_with_is_not_tested(
+    esc_plan: Plan, esc_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where nothing is held out, only other responses are tested, by the run and by its bundle; none is an error."""
+    known, others = _responses(tmp_path), tmp_path / "others"
+    augmentation = replace(esc_plan.recipe.augmentation, response_probability=0.5)
+    plan = replace(esc_plan, recipe=replace(esc_plan.recipe, augmentation=augmentation), responses_dir=known)
+    run = tmp_path / "heard"
+    _pass_off(esc_run, run, plan)
+    export_run(plan, run, run / "bundle", ExportNames("heard"))
+    bundle = ["--bundle", str(run / "bundle"), "--dataset", "esc10", "--data-dir", str(plan.data_dir)]
+    for subject in (["--run", str(run)], [*bundle, "--out", str(tmp_path / "out")]):
+        assert main(["evaluate", *subject, "--responses", str(known)]) == 2
+        assert "every response in" in capsys.readouterr().err
+    with pytest.raises(TrainingError, match="every response in"):
+        cross_validate(plan, tmp_path / "folds", Reporter(), 1, AssessmentSettings(responses=known))
+    assert not (tmp_path / "folds").exists()
+    shutil.copytree(known, others)
+    soundfile.write(others / "new.wav", np.array([0.3, 0.4, 0.1]), 16_000)
+    conditions = evaluate_run(plan, run, Reporter(), (), AssessmentSettings(responses=others)).summary["robustness"]
+    assert {name for name in conditions["conditions"] if name in {"new", "phone"}} == {"new"}
 
 
 def _pass_off(run: Path, target: Path, plan: Plan) -> None:

@@ -39,13 +39,16 @@ class AssessmentSettings:
     calibrate_from : Path or None
         Folder of an evaluated run that tested a part of this one's training data; fits the temperature.
     held_out_responses : tuple of str
-        Where some of these are in the folder of responses, the others were trained with and are not tested.
+        Where some of these are in the folder of responses, the others are not tested.
+    trained_responses : tuple of str
+        Those that were trained with, and so are not tested.
     """
 
     robust: bool = False
     responses: Path | None = None
     calibrate_from: Path | None = None
     held_out_responses: tuple[str, ...] = ()
+    trained_responses: tuple[str, ...] = ()
 
     def require_sources(self) -> None:
         """Look for what is named here, before hours are spent on what it shall assess.
@@ -53,7 +56,7 @@ class AssessmentSettings:
         Raises
         ------
         TrainingError
-            The folder holds no impulse responses, or the run has not been evaluated.
+            The folder holds no impulse responses that were not trained with, or the run has not been evaluated.
         """
         self.distortions()
         if self.calibrate_from is not None:
@@ -63,9 +66,14 @@ class AssessmentSettings:
         """Return what the clips are put through, none if nothing is asked for."""
         if self.responses is None:
             return standard_distortions() if self.robust else ()
-        every = microphones(self.responses)
-        unseen = tuple(one for one in every if one.name in self.held_out_responses)
-        return (*standard_distortions(), *(unseen or every))
+        unheard = tuple(one for one in microphones(self.responses) if one.name not in self.trained_responses)
+        if not unheard:
+            raise TrainingError(
+                f"every response in {self.responses} was trained with; test with others, or keep some out of "
+                "the training (held_out_responses)"
+            )
+        held_out = tuple(one for one in unheard if one.name in self.held_out_responses)
+        return (*standard_distortions(), *(held_out or unheard))
 
 
 def results_of(scores: ClipScores) -> dict[str, Result]:

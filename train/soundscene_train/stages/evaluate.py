@@ -30,11 +30,12 @@ from soundscene_train.features import Features
 from soundscene_train.files import make_folder
 from soundscene_train.plan import Plan
 from soundscene_train.report import headline, write_report
+from soundscene_train.responses import trained_responses
 from soundscene_train.scoring import score_windows
 from soundscene_train.stages.prepare import prepare_run
 from soundscene_train.stages.reporter import Reporter
 
-__all__ = ["Evaluation", "evaluate_bundle", "evaluate_run", "scores_of_test"]
+__all__ = ["Evaluation", "assessment_of", "evaluate_bundle", "evaluate_run", "scores_of_test"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,6 +67,21 @@ class Evaluation:
         return {"tested_on": test, **headline(self.results, self.rule), "correct_count_at_gain": gains, **self.summary}
 
 
+def assessment_of(plan: Plan, settings: AssessmentSettings) -> AssessmentSettings:
+    """Return the settings with what a plan says of microphones: which are kept for the test, which are trained with.
+
+    Raises
+    ------
+    TrainingError
+        The plan's folder of responses is not what it should be.
+    """
+    if settings.responses is None:
+        return settings
+    augmentation = plan.recipe.augmentation
+    trained = trained_responses(plan.responses_dir, augmentation)
+    return replace(settings, held_out_responses=augmentation.held_out_responses, trained_responses=trained)
+
+
 def evaluate_run(
     plan: Plan,
     folder: Path,
@@ -82,12 +98,12 @@ def evaluate_run(
     TrainingError
         There is nothing to test on, what `settings` name is not there, or a network is not trained.
     """
+    settings = assessment_of(plan, settings)
     settings.require_sources()
     selection, features = prepare_run(plan, reporter, jobs=jobs)
     if not selection.test_parts:
         raise TrainingError("this run trained on every part; there is nothing left to test it on")
     rule = plan.recipe.fusion.rule
-    settings = replace(settings, held_out_responses=plan.recipe.augmentation.held_out_responses)
     scores = _scores(plan, folder, selection, features)
     scores.save(folder)
     summary = assess_scores(scores, rule, settings)
@@ -122,11 +138,12 @@ def evaluate_bundle(
     TrainingError
         The bundle was trained on what it should be tested on, the labels differ, or what `settings` name is not there.
     """
+    held_out = bundle.provenance.get("recipe", {}).get("augmentation", {}).get("held_out_responses", ())
+    trained = bundle.provenance.get("train_responses", ())
+    settings = replace(settings, held_out_responses=tuple(held_out), trained_responses=tuple(trained))
     settings.require_sources()
     dataset = plan.dataset()
     clips = clips_to_test(bundle, dataset, plan.test_parts)
-    augmentation = bundle.provenance.get("recipe", {}).get("augmentation", {})
-    settings = replace(settings, held_out_responses=tuple(augmentation.get("held_out_responses", ())))
     make_folder(folder)
     scores, summary = assess_bundle(bundle, clips, settings, folder, step=reporter.step, jobs=jobs)
     evaluation = Evaluation(results_of(scores), {}, bundle.fusion.rule, bundle.labels, dict(summary))
