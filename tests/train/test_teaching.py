@@ -11,7 +11,7 @@ from soundscene_train.fitting import one_hot_targets
 from soundscene_train.plan import Plan
 from soundscene_train.scoring import score_windows
 from soundscene_train.stages import Reporter, fit_run
-from soundscene_train.teaching import softened, taught_targets
+from soundscene_train.teaching import require_teacher, softened, taught_targets
 
 
 @pytest.fixture
@@ -66,5 +66,16 @@ def test_what_cannot_teach_is_refused(esc_plan: Plan, teacher: Path, tmp_path: P
     for number, (message, plan) in enumerate(cases.items()):
         with pytest.raises(TrainingError, match=message):
             fit_run(plan, tmp_path / f"pupil-{number}", Reporter(), ["mel"])
-    found = [path.name for path in tmp_path.glob("pupil-*")]
-    assert found == ["pupil-0"], "what does not need the data to be seen is found before a folder is made"
+    assert not list(tmp_path.glob("pupil-*")), "all of it is found before a folder is made"
+
+
+def test_a_teacher_is_known_by_its_clips(esc_plan: Plan, teacher: Path) -> None:
+    """A clip that it was trained on is refused in the test whatever part it is in now."""
+    selection = esc_plan.open()
+    require_teacher(teacher, selection)
+    clips = tuple(
+        replace(clip, part={"2": "3", "3": "2"}.get(clip.part, clip.part)) for clip in selection.dataset.clips
+    )
+    moved = replace(selection, dataset=replace(selection.dataset, clips=clips))
+    with pytest.raises(TrainingError, match="was trained on clips of part 3, which will be tested here"):
+        require_teacher(teacher, moved)

@@ -14,6 +14,7 @@ from soundscene_train.plan import Plan
 from soundscene_train.runtime import start_keras
 from soundscene_train.stages.prepare import prepare_run
 from soundscene_train.stages.reporter import Reporter
+from soundscene_train.teaching import require_teacher
 
 __all__ = ["fit_run", "fit_runs"]
 
@@ -75,6 +76,8 @@ def _begin(plan: Plan, folder: Path, reporter: Reporter, jobs: int) -> Plan:
         join(machines)
         plan.require_in(folder)  # the first has written it, or this is another folder
     selection, _ = prepare_run(plan, reporter, jobs=jobs)
+    if plan.teacher_dir is not None:
+        require_teacher(plan.teacher_dir, selection)
     pinned = plan.pinned(selection)
     if machines.is_first:
         pinned.save(folder)
