@@ -140,6 +140,8 @@ def test_a_table_as_spreadsheets_save_it(folder: Path, delimiter: str, encoding:
     lines = [f" {delimiter}".join(row) for row in (list(rows[0]), *(list(row.values()) for row in rows))]
     (folder / "clips.csv").write_text("\r\n".join([*lines, "", ""]), encoding=encoding, newline="")
     assert open_dataset("csv", folder, fold_count=3) == plain
+    (folder / "clips.csv").write_text("\n".join(f"{line}{delimiter}{delimiter}" for line in lines), encoding=encoding)
+    assert open_dataset("csv", folder, fold_count=3) == plain, "empty columns to the right, as spreadsheets leave them"
 
 
 @pytest.mark.parametrize(
@@ -148,6 +150,7 @@ def test_a_table_as_spreadsheets_save_it(folder: Path, delimiter: str, encoding:
         ("Path,Label\na,b\n", r"lacks the column path, label; it has Path, Label"),
         ("path,label\na.wav,dog, barking\n", r"line 2 has 3 columns, and the header 2; put a value that holds"),
         ("path,label\n\na.wav\n", r"line 3 has 1 columns, and the header 2"),
+        ("path,label,label\na.wav,dog,cat\n", r"has the column 'label' more than once; leave one"),
         ("", r"lacks the column path, label"),
         ("path,label\n", r"holds no rows"),
     ],

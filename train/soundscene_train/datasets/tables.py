@@ -30,7 +30,7 @@ def read_table(path: Path, columns: Iterable[str]) -> list[dict[str, str]]:
     Raises
     ------
     DatasetError
-        It is missing, empty, not text, lacks a column, or a row is not as long as the header.
+        It is missing, empty, not text, lacks a column or has one twice, or a row is not as long as the header.
     """
     if not path.is_file():
         raise DatasetError(f"{path}: no such table; the data set is not in the expected layout")
@@ -43,6 +43,9 @@ def read_table(path: Path, columns: Iterable[str]) -> list[dict[str, str]]:
             missing = [name for name in columns if name not in header]
             if missing:
                 raise DatasetError(f"{path}: lacks the column {', '.join(missing)}; it has {', '.join(header)}")
+            twice = [name for name in header if name and header.count(name) > 1]
+            if twice:
+                raise DatasetError(f"{path}: has the column {twice[0]!r} more than once; leave one of them")
             rows = [_named(values, header, f"{path}: line {reader.line_num}") for values in reader if values]
     except (UnicodeDecodeError, csv.Error) as error:
         raise DatasetError(f"{path}: not a readable table ({error}); save it as CSV in UTF-8") from error
