@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from soundscene_train.__main__ import main
 from soundscene_train.datasets import open_dataset
 from soundscene_train.datasets.folds import assign_folds
-from soundscene_train.datasets.inspection import format_inspection, inspect_clips
+from soundscene_train.datasets.inspection import format_inspection, inspect_clips, require_readable
 from soundscene_train.errors import DatasetError
 from tests.conftest import NAME_NO_TEXT, needs_names_of_any_bytes
 from tests.train.test_main import RECIPE
@@ -263,6 +263,16 @@ def test_a_name_need_not_be_text(
     (folder / "hum").rename(folder / NAME_NO_TEXT)
     assert main(["prepare", *words]) == 2
     assert "cannot name a class; rename it, in printable UTF-8" in capsys.readouterr().err
+
+
+def test_what_a_phone_writes_is_not_passed_over(folder: Path, tmp_path: Path) -> None:
+    """A format that cannot be read is named as any clip that cannot; other files are none of our business."""
+    (folder / "hum" / "place-1" / "memo.M4A").write_bytes(b"\0\0\0\x20ftypM4A ")
+    (folder / "hum" / "place-1" / "notes.txt").write_text("a quiet day")
+    facts = inspect_clips(open_dataset("folder", folder, fold_count=3))
+    assert [Path(one.path).name for one in facts if one.error] == ["memo.M4A"]
+    with pytest.raises(DatasetError, match=r"memo\.M4A: not an audio file .* Write them again as WAV or FLAC"):
+        require_readable(facts)
 
 
 def test_a_killed_process_is_one_line_and_nothing_is_lost(folder: Path, tmp_path: Path) -> None:

@@ -103,7 +103,9 @@ def require_readable(facts: Iterable[ClipFacts]) -> None:
     if bad:
         names = "; ".join(one.error for one in bad[:_SHOWN])
         more = f"; and {len(bad) - _SHOWN} more" if len(bad) > _SHOWN else ""
-        raise DatasetError(f"{names}{more}. Write them again, remove them, or leave them out with --skip-unreadable")
+        raise DatasetError(
+            f"{names}{more}. Write them again as WAV or FLAC, remove them, or leave them out with --skip-unreadable"
+        )
 
 
 def format_inspection(dataset: Dataset, facts: Sequence[ClipFacts], window_seconds: float) -> str:

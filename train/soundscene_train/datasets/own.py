@@ -18,7 +18,10 @@ __all__ = ["open_csv", "open_folder"]
 
 _SUFFIXES: Final = frozenset(
     {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au", ".caf", ".w64", ".rf64"}
+    | {".m4a", ".aac", ".mp4", ".3gp", ".amr", ".wma", ".webm", ".mka", ".ape", ".wv"}
 )
+"""Sound by its name; the second line is what libsndfile does not read, and what must not be passed over in silence."""
+
 _CITATION: Final = "The user's own recordings."
 
 
