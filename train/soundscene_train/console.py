@@ -53,6 +53,10 @@ class ConsoleReporter(Reporter):
         """Show a network's progress."""
         self._show(f"training {network}", done, total, f"loss {loss:.3f}")
 
+    def remark(self, text: str) -> None:
+        """Show it above the bars."""
+        self._console.print(f"note: {text}", highlight=False, markup=False, soft_wrap=True)
+
     def _show(self, title: str, done: int, total: int, note: str) -> None:
         line = f"{title}: {done}/{total} {note}".rstrip()
         if self._console.is_terminal:

@@ -11,6 +11,7 @@ import sys
 import time
 from collections import defaultdict
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -24,7 +25,10 @@ from soundscene_train.datasets import open_dataset
 from soundscene_train.datasets.folds import assign_folds
 from soundscene_train.datasets.inspection import format_inspection, inspect_clips, require_readable
 from soundscene_train.errors import DatasetError
+from soundscene_train.plan import Plan
+from soundscene_train.stages import Reporter, prepare_run
 from tests.conftest import NAME_NO_TEXT, needs_names_of_any_bytes
+from tests.train.conftest import make_tiny_recipe
 from tests.train.test_main import RECIPE
 
 RATE_HZ = 16_000
@@ -194,12 +198,33 @@ def test_the_inspection_finds_what_deserves_a_look(folder: Path) -> None:
     (folder / "hum" / "place-2" / "torn.wav").write_bytes(b"RIFF")
     dataset = open_dataset("folder", folder, fold_count=3)
     text = format_inspection(dataset, inspect_clips(dataset), 1.0)
-    assert "1 silent, below -80 dBFS: silent.wav" in text
-    assert "1 clipped, more than 0.1 % of the samples at full scale: loud.wav" in text
-    assert "1 shorter than a window of 1.0 s, and repeated to fill it: short.wav" in text
-    assert "the same sound, under different label and fold and group: twin.wav, 0.wav" in text
-    assert "1 cannot be read: torn.wav" in text
+    assert "1 silent, below -80 dBFS: hum/place-0/silent.wav" in text
+    assert "1 clipped, more than 0.1 % of the samples at full scale: hum/place-1/loud.wav" in text
+    assert "1 shorter than a window of 1.0 s, and repeated to fill it: hiss/place-2/short.wav" in text
+    assert "the same sound, under different label and fold and group: hiss/place-1/twin.wav, hum/place-0/0.wav" in text
+    assert "1 cannot be read: hum/place-2/torn.wav" in text
     assert "8000 Hz: 1, 16000 Hz: 15" in text
+
+
+def test_a_sound_in_several_folds_is_remarked(folder: Path, tmp_path: Path) -> None:
+    """Whoever trains without having looked is told too: copies of a recording are no test of it."""
+
+    class Listener(Reporter):
+        heard: ClassVar[list[str]] = []
+
+        def remark(self, text: str) -> None:
+            self.heard.append(text)
+
+    write(folder / "hum" / "place-1" / "copy.wav", sound("hum", 0))
+    write(folder / "hum" / "place-0" / "copy.wav", sound("hum", 1))
+    plan = Plan(make_tiny_recipe(), "folder", folder, tmp_path / "cache", fold_count=3)
+    prepare_run(plan, Listener())
+    assert Listener.heard == [
+        "the same sound lies in several folds, and is tested by networks that were trained on it: "
+        "hum/place-0/0.wav, hum/place-1/copy.wav"
+    ]
+    prepare_run(plan, Listener())
+    assert len(Listener.heard) == 1, "once is enough"
 
 
 def test_prepare_says_what_cannot_be_read_before_it_begins(

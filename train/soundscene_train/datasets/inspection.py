@@ -8,6 +8,7 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
+from os.path import commonpath, relpath
 from pathlib import Path
 from statistics import median
 from typing import Final
@@ -20,7 +21,15 @@ from soundscene_train.datasets.clips import Clip, Dataset
 from soundscene_train.errors import DatasetError
 from soundscene_train.files import writing
 
-__all__ = ["ClipFacts", "format_inspection", "inspect_clips", "require_readable", "unreadable", "write_inspection"]
+__all__ = [
+    "ClipFacts",
+    "format_inspection",
+    "inspect_clips",
+    "leaks",
+    "require_readable",
+    "unreadable",
+    "write_inspection",
+]
 
 _CLIPPED_LEVEL: Final = 0.999
 _CLIPPED_SHARE: Final = 0.001
@@ -106,6 +115,16 @@ def require_readable(facts: Iterable[ClipFacts]) -> None:
         raise DatasetError(
             f"{names}{more}. Write them again as WAV or FLAC, remove them, or leave them out with --skip-unreadable"
         )
+
+
+def leaks(facts: Sequence[ClipFacts]) -> str:
+    """Say which sounds lie in more than one fold, where a test would hear what was trained on; nothing if none does."""
+    shared = [same for same in _twins(one for one in facts if not one.error) if len({one.fold for one in same}) > 1]
+    if not shared:
+        return ""
+    names = "; ".join(_names(same, _home_of(facts)) for same in shared[:_SHOWN])
+    more = f"; and {len(shared) - _SHOWN} more sounds" if len(shared) > _SHOWN else ""
+    return f"the same sound lies in several folds, and is tested by networks that were trained on it: {names}{more}"
 
 
 def format_inspection(dataset: Dataset, facts: Sequence[ClipFacts], window_seconds: float) -> str:
@@ -203,16 +222,30 @@ def _remarks(facts: Sequence[ClipFacts], window_seconds: float) -> list[str]:
             one for one in good if one.seconds < window_seconds
         ],
     }
-    lines = [f"{len(found)} {what}: {_names(found)}" for what, found in kinds.items() if found]
-    twins = defaultdict(list)
-    for one in good:
-        twins[one.digest].append(one)
-    for same in (found for found in twins.values() if len(found) > 1):
+    home = _home_of(facts)
+    lines = [f"{len(found)} {what}: {_names(found, home)}" for what, found in kinds.items() if found]
+    for same in _twins(good):
         differ = [what for what in ("label", "fold", "group") if len({getattr(one, what) for one in same}) > 1]
-        lines.append(f"the same sound{', under different ' + ' and '.join(differ) if differ else ''}: {_names(same)}")
+        lines.append(
+            f"the same sound{', under different ' + ' and '.join(differ) if differ else ''}: {_names(same, home)}"
+        )
     return lines
 
 
-def _names(facts: Sequence[ClipFacts]) -> str:
+def _twins(facts: Iterable[ClipFacts]) -> list[list[ClipFacts]]:
+    """Clips that hold the same sound, where there are two or more."""
+    found = defaultdict(list)
+    for one in facts:
+        found[one.digest].append(one)
+    return [same for same in found.values() if len(same) > 1]
+
+
+def _home_of(facts: Sequence[ClipFacts]) -> str:
+    """The folder that holds all clips."""
+    return commonpath([Path(one.path).absolute().parent for one in facts])
+
+
+def _names(facts: Sequence[ClipFacts], home: str) -> str:
+    """The first few, as they are called below a folder."""
     more = f" and {len(facts) - _SHOWN} more" if len(facts) > _SHOWN else ""
-    return ", ".join(Path(one.path).name for one in facts[:_SHOWN]) + more
+    return ", ".join(relpath(one.path, home) for one in facts[:_SHOWN]) + more

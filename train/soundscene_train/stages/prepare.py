@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Final
 
 from soundscene_train.datasets import OWN_NAMES, Selection, build_city
-from soundscene_train.datasets.inspection import ClipFacts, inspect_clips, require_readable, unreadable
+from soundscene_train.datasets.inspection import ClipFacts, inspect_clips, leaks, require_readable, unreadable
 from soundscene_train.datasets.sources import download, require_whole
 from soundscene_train.features import Features
 from soundscene_train.plan import Plan
@@ -30,7 +30,10 @@ def prepare_run(
         build_city(plan.data_dir, plan.city, _step(reporter, "synthetic city"))
     selection = plan.open()
     if plan.dataset_name in OWN_NAMES and not is_inspected and not plan.has_features(selection):
-        require_readable(inspect_run(plan, reporter, jobs))
+        facts = inspect_run(plan, reporter, jobs)
+        require_readable(facts)
+        if line := leaks(facts):
+            reporter.remark(line)
     stage = "spectrograms" if not gain_db else f"spectrograms at {gain_db:+g} dB"
     return selection, plan.features(selection, gain_db, _step(reporter, stage), jobs)
 

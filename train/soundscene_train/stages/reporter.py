@@ -6,10 +6,13 @@ __all__ = ["Reporter"]
 
 
 class Reporter:
-    """Told how far a stage is; this one says nothing."""
+    """Told how far a stage is, and what deserves a look; this one says nothing."""
 
     def step(self, stage: str, done: int, total: int) -> None:
         """`done` of `total` units of a stage are finished."""
 
     def epoch(self, network: str, done: int, total: int, loss: float) -> None:
         """A network, of several runs one named with its run, has trained `done` of `total` epochs."""
+
+    def remark(self, text: str) -> None:
+        """Something was found that does not end the work, and that a person should know."""
