@@ -1,15 +1,16 @@
-"""What the commands share: text that any terminal can show, and an end with one clear line."""
+"""What the commands share: a version, text that any terminal can show, and an end with one clear line."""
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from soundscene.errors import SceneError
 
-__all__ = ["EXIT_INTERRUPTED", "EXIT_UNUSABLE", "printable", "run_command"]
+__all__ = ["EXIT_INTERRUPTED", "EXIT_UNUSABLE", "add_version", "printable", "run_command"]
 
 EXIT_UNUSABLE: Final = 2
 """An option, a file or a service cannot be used; argparse exits with the same code."""
@@ -47,6 +48,24 @@ def run_command(name: str, run: Callable[[], int]) -> int:
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
     return code
+
+
+def add_version(parser: argparse.ArgumentParser) -> None:
+    """Add `--version`, which prints the command's name and version."""
+    parser.add_argument("--version", action=_Version, help="print the version and exit")
+
+
+class _Version(argparse.Action):
+    """Looks the version up only when asked for: that costs more than the rest of a parser."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, help: str | None = None) -> None:
+        super().__init__(option_strings, dest, nargs=0, default=argparse.SUPPRESS, help=help)
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from soundscene import __version__
+
+        print(f"{parser.prog} {__version__}")
+        parser.exit()
 
 
 def printable(text: str) -> str:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import subprocess
 import sys
 
 import pytest
 
-from soundscene.commands import EXIT_INTERRUPTED, EXIT_UNUSABLE, printable, run_command
+import soundscene
+from soundscene.commands import EXIT_INTERRUPTED, EXIT_UNUSABLE, add_version, printable, run_command
 from soundscene.errors import AudioError
 
 _PRINTING = """
@@ -69,3 +71,12 @@ def test_what_a_terminal_lacks_is_replaced() -> None:
 def test_what_a_terminal_would_obey_is_replaced() -> None:
     """A file name cannot clear the screen, and an undecodable one can be printed."""
     assert printable("a\x1b[2J\nb\udcff.wav") == "a\ufffd[2J\ufffdb\ufffd.wav"
+
+
+def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:
+    """`--version` prints the command's name and the version, and ends it."""
+    parser = argparse.ArgumentParser(prog="listen")
+    add_version(parser)
+    with pytest.raises(SystemExit) as stopped:
+        parser.parse_args(["--version"])
+    assert (stopped.value.code, capsys.readouterr().out) == (0, f"listen {soundscene.__version__}\n")

@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final, NoReturn
 
+from soundscene.commands import add_version
 from soundscene.settings import NETWORK_NAMES
 from soundscene_train.assessment.assess import AssessmentSettings
 from soundscene_train.datasets import DATASET_NAMES, CitySettings, require_known
@@ -53,6 +54,7 @@ def make_parser() -> argparse.ArgumentParser:
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    add_version(parser)
     commands = parser.add_subparsers(dest="stage", required=True, metavar="STAGE")
     helps = {
         "prepare": "make or check the data set and compute its spectrograms",

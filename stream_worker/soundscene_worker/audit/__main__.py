@@ -12,7 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from soundscene.commands import run_command
+from soundscene.commands import add_version, run_command
 from soundscene.errors import SettingsError
 from soundscene_worker.audit.auditor import Auditor
 from soundscene_worker.audit.geometry import Geometry
@@ -143,6 +143,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    add_version(parser)
     parser.add_argument("--chunks-topic", default="audio.chunks", metavar="TOPIC", help="default: %(default)s")
     parser.add_argument(
         "--predictions-topic", default="scene.predictions", metavar="TOPIC", help="default: %(default)s"

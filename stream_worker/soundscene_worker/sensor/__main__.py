@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from soundscene.commands import run_command
+from soundscene.commands import add_version, run_command
 from soundscene.errors import SettingsError
 from soundscene_worker.broker.rights import of_sensor
 from soundscene_worker.command_line import (
@@ -149,6 +149,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    add_version(parser)
     parser.add_argument("audio", nargs="*", type=Path, metavar="AUDIO", help="recordings, or folders of them")
     _add_sound_options(parser.add_argument_group("sound"))
     _add_device_options(parser.add_argument_group("devices"))
