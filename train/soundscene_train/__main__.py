@@ -79,14 +79,18 @@ def _dispatch(arguments: argparse.Namespace, command: str) -> None:
 
 
 def _plan_of(arguments: argparse.Namespace, command: str, reporter: Reporter) -> tuple[Plan, Path]:
-    """Return the plan and the run's folder; what cannot be read is left out where that is asked for."""
-    from soundscene_train import stages
+    """Return the plan and the run's folder."""
     from soundscene_train.arguments import plan_from
 
     plan, folder = plan_from(arguments, command)
-    if arguments.skip_unreadable:
-        plan = stages.without_unreadable(plan, reporter, arguments.jobs)
-    return plan, folder
+    return _readable(plan, arguments, reporter), folder
+
+
+def _readable(plan: Plan, arguments: argparse.Namespace, reporter: Reporter) -> Plan:
+    """Leave out what cannot be read, where that is asked for."""
+    from soundscene_train.stages import without_unreadable
+
+    return without_unreadable(plan, reporter, arguments.jobs) if arguments.skip_unreadable else plan
 
 
 def _prepare(arguments: argparse.Namespace, command: str) -> None:
@@ -241,6 +245,7 @@ def _reproduce(arguments: argparse.Namespace, command: str) -> None:
 
     plan, folder, seeds = reproduction_from(arguments, command)
     with ConsoleReporter() as reporter:
+        plan = _readable(plan, arguments, reporter)
         print(reproduce(arguments.table, plan, folder, seeds, reporter, jobs=arguments.jobs))
     print(f"written: {folder / arguments.table}.csv, .md and .png")
 

@@ -26,6 +26,7 @@ from soundscene_train.datasets.folds import assign_folds
 from soundscene_train.datasets.inspection import format_inspection, inspect_clips, require_readable
 from soundscene_train.errors import DatasetError
 from soundscene_train.plan import Plan
+from soundscene_train.reproduce import run
 from soundscene_train.stages import Reporter, prepare_run
 from tests.conftest import NAME_NO_TEXT, needs_names_of_any_bytes
 from tests.train.conftest import make_tiny_recipe
@@ -288,6 +289,19 @@ def test_a_name_need_not_be_text(
     (folder / "hum").rename(folder / NAME_NO_TEXT)
     assert main(["prepare", *words]) == 2
     assert "cannot name a class; rename it, in printable UTF-8" in capsys.readouterr().err
+
+
+def test_a_table_leaves_out_what_cannot_be_read_too(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`reproduce --skip-unreadable` is laid on a plan without the file, as every other stage is."""
+    monkeypatch.chdir(tmp_path)
+    (folder / "hum" / "place-2" / "torn.wav").write_bytes(b"RIFF")
+    plans: list[Plan] = []
+    monkeypatch.setattr(run, "reproduce", lambda _, plan, *__, **___: plans.append(plan))
+    words = ["reproduce", "figure3", "folder", "--data-dir", str(folder), "--folds", "3"]
+    assert main(words) == main([*words, "--skip-unreadable"]) == 0
+    assert [len(plan.dataset().clips) for plan in plans] == [13, 12]
 
 
 def test_what_a_phone_writes_is_not_passed_over(folder: Path, tmp_path: Path) -> None:
