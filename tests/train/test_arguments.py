@@ -1,37 +1,8 @@
-"""What is written on the command line is what is done."""
-
-import dataclasses
+"""What is wrong on a command line is said in one line, and nothing on it is passed over."""
 
 import pytest
 
-from soundscene_train.arguments import make_parser, plan_from, reproduction_from
-from soundscene_train.errors import DatasetError
-from soundscene_train.recipe import Recipe
-from soundscene_train.recipe_files import load_recipe
-
-
-def _recipe(words: str) -> Recipe:
-    arguments = make_parser().parse_args(words.split())
-    if arguments.stage == "reproduce":
-        return reproduction_from(arguments, "")[0].recipe
-    return plan_from(arguments, "")[0].recipe
-
-
-def test_a_table_is_of_the_papers_recipe_unless_another_is_named() -> None:
-    """`reproduce` trains as the paper does, or as the recipe it is given says."""
-    assert _recipe("reproduce table3") == load_recipe("paper")
-    assert _recipe("reproduce table3 --recipe strong") == load_recipe("strong")
-
-
-@pytest.mark.parametrize(
-    "words", ["prepare", "fit", "run", "cross-validate --quick", "reproduce figure3", "reproduce table3 --quick"]
-)
-def test_every_setting_reaches_the_recipe(words: str) -> None:
-    """Seed, epochs, engine and devices change the recipe of each stage, a table's too, and nothing else in it."""
-    plain = _recipe(words)
-    changed = _recipe(f"{words} --seed 7 --epochs 3 --engine keras --devices all")
-    expected = plain.with_fit(epochs=3, engine="keras", devices="all")
-    assert changed == dataclasses.replace(expected, seed=7)
+from soundscene_train.arguments import make_parser, parse
 
 
 @pytest.mark.parametrize("gain_db", ["200", "-101", "nan", "inf", "loud"])
@@ -41,20 +12,6 @@ def test_a_gain_that_leaves_nothing_to_hear_is_refused(gain_db: str, capsys: pyt
     with pytest.raises(SystemExit):
         make_parser().parse_args(["evaluate", "--run", "run", f"--gains={gain_db}"])
     assert "argument --gains" in capsys.readouterr().err.splitlines()[-1]
-
-
-def test_the_data_set_is_a_word_of_its_own_or_an_option() -> None:
-    """`prepare tau2020` and `prepare --dataset tau2020` say the same; with neither, the synthetic city is meant."""
-    for words in ("prepare", "fit", "run", "cross-validate", "reproduce table3"):
-        arguments = make_parser().parse_args([*words.split(), "tau2020", "--data-dir", "TAU"])
-        plan, folder = plan_from(arguments, "")
-        option = make_parser().parse_args([*words.split(), "--data-dir", "TAU", "--dataset", "tau2020"])
-        assert (plan, folder) == plan_from(option, "")
-        assert plan.dataset_name == "tau2020"
-        assert "tau2020" in folder.name
-        assert plan_from(make_parser().parse_args(words.split()), "")[0].dataset_name == "synthetic"
-        with pytest.raises(DatasetError, match="no data set 'tau'; there are esc10, tau2020"):
-            plan_from(make_parser().parse_args([*words.split(), "tau"]), "")
 
 
 @pytest.mark.parametrize(
@@ -77,3 +34,27 @@ def test_a_word_that_is_not_known_gets_one_line(words: str, expected: str, capsy
     assert expected in line
     assert "--help" in line
     assert not more
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (
+            "evaluate --run R --test-parts 5",
+            "evaluate: --run takes no --test-parts: a run knows what it was trained on",
+        ),
+        ("evaluate --run R --out O --dataset esc10 --seed 3", "--run takes no --dataset, --out, --seed"),
+        ("evaluate --bundle B --gains 20", "evaluate: --bundle takes no --gains: a bundle is tested as it is"),
+        ("calibrate --bundle B --out C --recipe strong", "calibrate: --bundle takes no --recipe"),
+    ],
+)
+def test_an_option_that_would_not_be_heeded_is_refused(
+    words: str, expected: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nobody believes to have tested part 5 when the run has tested what its plan says."""
+    with pytest.raises(SystemExit) as stopped:
+        parse(words.split())
+    assert stopped.value.code == 2
+    assert expected in capsys.readouterr().err
+    parse(["evaluate", "--run", "R", "--gains", "20", "--responses", "IR", "--jobs", "2"])
+    parse(["evaluate", "--bundle", "B", "--out", "O", "--dataset", "esc10", "--data-dir", "D", "--test-parts", "5"])

@@ -14,11 +14,12 @@ from hypothesis import strategies as st
 
 from scripts.processes import free_port
 from soundscene_train.__main__ import main
-from soundscene_train.arguments import make_parser, plan_from
+from soundscene_train.arguments import make_parser
 from soundscene_train.errors import TrainingError
 from soundscene_train.fitting import Training, fit_network
 from soundscene_train.machines import Machines, join, require_alone, require_same_file
 from soundscene_train.plan import Plan
+from soundscene_train.plan_arguments import plan_from
 from soundscene_train.runtime import start_tensorflow
 from tests.train.helpers import ON_JAX
 

@@ -31,10 +31,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     int
         0 when done, 2 after an error, which is one line on standard error, 130 when interrupted.
     """
-    from soundscene_train.arguments import make_parser
+    from soundscene_train.arguments import parse
 
     words = list(sys.argv[1:] if arguments is None else arguments)
-    parsed = make_parser().parse_args(words)
+    parsed = parse(words)
     return run_command(_NAME, lambda: _run_stage(parsed, shlex.join([_NAME, *words])))
 
 
@@ -80,7 +80,7 @@ def _dispatch(arguments: argparse.Namespace, command: str) -> None:
 
 def _plan_of(arguments: argparse.Namespace, command: str, reporter: Reporter) -> tuple[Plan, Path]:
     """Return the plan and the run's folder."""
-    from soundscene_train.arguments import plan_from
+    from soundscene_train.plan_arguments import plan_from
 
     plan, folder = plan_from(arguments, command)
     return _readable(plan, arguments, reporter), folder
@@ -96,11 +96,11 @@ def _readable(plan: Plan, arguments: argparse.Namespace, reporter: Reporter) -> 
 def _prepare(arguments: argparse.Namespace, command: str) -> None:
     """Print what the data set is, refuse what cannot be used, and compute the spectrograms."""
     from soundscene_train import stages
-    from soundscene_train.arguments import plan_from
     from soundscene_train.console import ConsoleReporter
     from soundscene_train.datasets import OWN_NAMES
     from soundscene_train.datasets.inspection import format_inspection, require_readable, write_inspection
     from soundscene_train.datasets.sources import describe
+    from soundscene_train.plan_arguments import plan_from
 
     with ConsoleReporter() as reporter:
         if arguments.download or arguments.download_from:
@@ -134,8 +134,8 @@ def _fit(arguments: argparse.Namespace, command: str) -> None:
 def _run(arguments: argparse.Namespace, command: str) -> None:
     """Prepare, fit, evaluate and export; what is needed after the training is looked for before it."""
     from soundscene.bundle import require_place
-    from soundscene_train.arguments import assessment_from, export_names, plan_from
     from soundscene_train.console import ConsoleReporter
+    from soundscene_train.plan_arguments import assessment_from, export_names, plan_from
     from soundscene_train.stages import assessment_of, fit_run, require_score_of
 
     plan, folder = plan_from(arguments, command)
@@ -155,9 +155,9 @@ def _run(arguments: argparse.Namespace, command: str) -> None:
 
 def _cross_validate(arguments: argparse.Namespace, command: str) -> None:
     """Train and test fold by fold and print the table over all of them."""
-    from soundscene_train.arguments import assessment_from
     from soundscene_train.console import ConsoleReporter
     from soundscene_train.cross_validation import cross_validate
+    from soundscene_train.plan_arguments import assessment_from
     from soundscene_train.report import format_table
 
     with ConsoleReporter() as reporter:
@@ -189,7 +189,7 @@ def _export_stage(arguments: argparse.Namespace, command: str) -> None:
 
 def _evaluate(plan: Plan, folder: Path, reporter: Reporter, arguments: argparse.Namespace) -> None:
     """Test and print the table."""
-    from soundscene_train.arguments import assessment_from
+    from soundscene_train.plan_arguments import assessment_from
     from soundscene_train.report import format_table
     from soundscene_train.stages import evaluate_run
 
@@ -204,8 +204,8 @@ def _evaluate(plan: Plan, folder: Path, reporter: Reporter, arguments: argparse.
 def _evaluate_bundle(arguments: argparse.Namespace, command: str) -> None:
     """Test a finished bundle and print the table."""
     from soundscene.bundle import load_bundle
-    from soundscene_train.arguments import assessment_from
     from soundscene_train.console import ConsoleReporter
+    from soundscene_train.plan_arguments import assessment_from
     from soundscene_train.report import format_table
     from soundscene_train.stages import evaluate_bundle
 
@@ -239,8 +239,8 @@ def _calibrate(arguments: argparse.Namespace, command: str) -> None:
 
 def _reproduce(arguments: argparse.Namespace, command: str) -> None:
     """Train a table of the paper and print it."""
-    from soundscene_train.arguments import reproduction_from
     from soundscene_train.console import ConsoleReporter
+    from soundscene_train.plan_arguments import reproduction_from
     from soundscene_train.reproduce.run import reproduce
 
     plan, folder, seeds = reproduction_from(arguments, command)
@@ -280,7 +280,7 @@ def _compress(arguments: argparse.Namespace, _: str) -> None:
 
 def _export(plan: Plan, folder: Path, arguments: argparse.Namespace, command: str) -> None:
     """Write the bundle and print its size by both definitions of the limit."""
-    from soundscene_train.arguments import export_names
+    from soundscene_train.plan_arguments import export_names
     from soundscene_train.stages import export_run
 
     target = arguments.out or folder / "bundle"

@@ -1,29 +1,31 @@
-"""The command line's arguments, and the plan they describe."""
+"""The command line's arguments."""
 
 from __future__ import annotations
 
 import argparse
-import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, NoReturn
 
 from soundscene.commands import add_version
 from soundscene.settings import NETWORK_NAMES
-from soundscene_train.assessment.assess import AssessmentSettings
-from soundscene_train.datasets import DATASET_NAMES, CitySettings, require_known
-from soundscene_train.errors import DatasetError
-from soundscene_train.export import ExportNames
-from soundscene_train.plan import Plan
-from soundscene_train.recipe import DEVICES, ENGINES, Recipe
-from soundscene_train.recipe_files import load_recipe, packaged_recipes
+from soundscene_train.datasets import DATASET_NAMES
+from soundscene_train.recipe import DEVICES, ENGINES
+from soundscene_train.recipe_files import packaged_recipes
 
-__all__ = ["assessment_from", "export_names", "make_parser", "plan_from", "reproduction_from"]
+__all__ = ["make_parser", "parse"]
 
-_QUICK_CITY: Final = CitySettings(train_clips_per_scene=6, evaluate_clips_per_scene=3, clip_seconds=5.0)
 _LARGEST_GAIN_DB: Final = 100
 _EXIT_USAGE: Final = 2
+
+_OF_DATA: Final = ("dataset", "data_dir", "cache_dir", "quick", "folds", "skip_unreadable", "test_parts", "out")
+_OF_TRAINING: Final = ("recipe", "seed", "epochs", "engine", "devices", "train_responses", "teacher", "train_parts")
+_UNHEEDED: Final = {
+    "run": ((*_OF_DATA, *_OF_TRAINING), "a run knows what it was trained on and is tested on"),
+    "bundle": ((*_OF_TRAINING, "gains"), "a bundle is tested as it is"),
+}
+"""Options that say nothing where a stage is given a run, or a bundle."""
 
 _EPILOG: Final = """\
 With nothing at hand:
@@ -69,6 +71,8 @@ def make_parser() -> argparse.ArgumentParser:
         "reproduce": "train a table of the paper and set it beside the paper's figures",
     }
     stages = {name: commands.add_parser(name, help=text, description=text) for name, text in helps.items()}
+    for stage in stages.values():
+        stage.set_defaults(of_stage=stage)
     _add_table_arguments(stages["reproduce"])
     for name in ("prepare", "fit", "run", "cross-validate", "reproduce"):
         _add_plan_arguments(stages[name], has_word=True)
@@ -102,63 +106,24 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def plan_from(arguments: argparse.Namespace, command: str) -> tuple[Plan, Path]:
-    """Return the plan that the arguments describe, and the run's folder.
+def parse(words: Sequence[str]) -> argparse.Namespace:
+    """Read a command line; an option that the stage would not heed is refused, as is one it does not know.
 
     Raises
     ------
-    SettingsError
-        The recipe is unknown or damaged.
-    DatasetError
-        The data set is unknown, or it needs a folder and none is given, or the other way round.
+    SystemExit
+        After `--help`, `--version`, or one line about what is wrong.
     """
-    dataset = getattr(arguments, "word", None) or arguments.dataset
-    if dataset is None:
-        raise DatasetError("name with --dataset what lies in --data-dir")
-    require_known(dataset)
-    recipe = _recipe_from(arguments)
-    if arguments.data_dir is None and dataset != "synthetic":
-        raise DatasetError(f"{dataset} needs --data-dir, the folder it lies in")
-    default_data = Path("data") / ("synthetic-city-quick" if arguments.quick else "synthetic-city")
-    plan = Plan(
-        recipe=recipe,
-        dataset_name=dataset,
-        data_dir=(arguments.data_dir or default_data).absolute(),
-        cache_dir=arguments.cache_dir.absolute(),
-        train_parts=None if arguments.train_parts is None else tuple(arguments.train_parts),
-        test_parts=None if arguments.test_parts is None else tuple(arguments.test_parts),
-        city=_QUICK_CITY if arguments.quick else CitySettings(),
-        fold_count=arguments.folds,
-        responses_dir=None if arguments.train_responses is None else arguments.train_responses.absolute(),
-        teacher_dir=None if arguments.teacher is None else arguments.teacher.absolute(),
-        command=command,
-    )
-    suffix = "-folds" if arguments.stage == "cross-validate" else ""
-    default_run = Path("runs") / f"{dataset}-{recipe.name}{suffix}"
-    return plan, getattr(arguments, "run", None) or default_run
-
-
-def _recipe_from(arguments: argparse.Namespace) -> Recipe:
-    """Return the recipe that is named, or the stage's own, with what the arguments change in it."""
-    is_table = arguments.stage == "reproduce"
-    recipe = load_recipe(arguments.recipe or ("paper" if is_table else "quick" if arguments.quick else "demo"))
-    if is_table and arguments.quick:
-        recipe = recipe.with_fit(epochs=1, batch_size=8, learning_rate=3e-3)
-    if arguments.seed is not None:
-        recipe = dataclasses.replace(recipe, seed=arguments.seed)
-    if arguments.epochs is not None:
-        recipe = recipe.with_fit(epochs=arguments.epochs)
-    if arguments.devices is not None:
-        return recipe.with_fit(engine=arguments.engine or recipe.fit.engine, devices=arguments.devices)
-    if arguments.engine is not None:
-        return recipe.with_fit(engine=arguments.engine, devices="one")
-    return recipe
-
-
-def export_names(arguments: argparse.Namespace, dataset: str, command: str) -> ExportNames:
-    """Return how the bundle is called."""
-    description = arguments.description or f"Trained on {dataset}"
-    return ExportNames(arguments.name or dataset, arguments.bundle_version, description, command)
+    arguments = make_parser().parse_args(words)
+    if arguments.stage in {"evaluate", "calibrate"}:
+        subject = "run" if getattr(arguments, "run", None) is not None else "bundle"
+        names, reason = _UNHEEDED[subject]
+        default = arguments.of_stage.get_default
+        given = [name for name in names if getattr(arguments, name, default(name)) != default(name)]
+        if given:
+            options = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+            arguments.of_stage.error(f"--{subject} takes no {options}: {reason}")
+    return arguments
 
 
 def _add_plan_arguments(parser: argparse.ArgumentParser, *, has_word: bool = False) -> None:
@@ -205,20 +170,6 @@ def _add_plan_arguments(parser: argparse.ArgumentParser, *, has_word: bool = Fal
     )
     parser.add_argument("--train-parts", nargs="+", metavar="PART", help="folds or splits to train on")
     parser.add_argument("--test-parts", nargs="+", metavar="PART", help="folds or splits to test on (the rest)")
-
-
-def assessment_from(arguments: argparse.Namespace) -> AssessmentSettings:
-    """Return what is measured beside the plain test."""
-    return AssessmentSettings(arguments.robustness, arguments.responses, getattr(arguments, "calibrate_from", None))
-
-
-def reproduction_from(arguments: argparse.Namespace, command: str) -> tuple[Plan, Path, range]:
-    """Return the plan that a table's cells are laid on, the folder of the tables, and the seeds."""
-    plan, _ = plan_from(arguments, command)
-    suffix = "-quick" if arguments.quick else ""
-    first = arguments.seed or 0
-    folder = arguments.out or Path("runs") / f"reproduce-{plan.dataset_name}{suffix}"
-    return plan, folder, range(first, first + arguments.seeds)
 
 
 def _add_table_arguments(parser: argparse.ArgumentParser) -> None:

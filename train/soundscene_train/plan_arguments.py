@@ -1,0 +1,93 @@
+"""What a command line asks for: the plan of a run, the folder of a table, the name of a bundle."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from pathlib import Path
+from typing import Final
+
+from soundscene_train.assessment.assess import AssessmentSettings
+from soundscene_train.datasets import CitySettings, require_known
+from soundscene_train.errors import DatasetError
+from soundscene_train.export import ExportNames
+from soundscene_train.plan import Plan
+from soundscene_train.recipe import Recipe
+from soundscene_train.recipe_files import load_recipe
+
+__all__ = ["assessment_from", "export_names", "plan_from", "reproduction_from"]
+
+_QUICK_CITY: Final = CitySettings(train_clips_per_scene=6, evaluate_clips_per_scene=3, clip_seconds=5.0)
+
+
+def plan_from(arguments: argparse.Namespace, command: str) -> tuple[Plan, Path]:
+    """Return the plan that the arguments describe, and the run's folder.
+
+    Raises
+    ------
+    SettingsError
+        The recipe is unknown or damaged.
+    DatasetError
+        The data set is unknown, or it needs a folder and none is given, or the other way round.
+    """
+    dataset = getattr(arguments, "word", None) or arguments.dataset
+    if dataset is None:
+        raise DatasetError("name with --dataset what lies in --data-dir")
+    require_known(dataset)
+    recipe = _recipe_from(arguments)
+    if arguments.data_dir is None and dataset != "synthetic":
+        raise DatasetError(f"{dataset} needs --data-dir, the folder it lies in")
+    default_data = Path("data") / ("synthetic-city-quick" if arguments.quick else "synthetic-city")
+    plan = Plan(
+        recipe=recipe,
+        dataset_name=dataset,
+        data_dir=(arguments.data_dir or default_data).absolute(),
+        cache_dir=arguments.cache_dir.absolute(),
+        train_parts=None if arguments.train_parts is None else tuple(arguments.train_parts),
+        test_parts=None if arguments.test_parts is None else tuple(arguments.test_parts),
+        city=_QUICK_CITY if arguments.quick else CitySettings(),
+        fold_count=arguments.folds,
+        responses_dir=None if arguments.train_responses is None else arguments.train_responses.absolute(),
+        teacher_dir=None if arguments.teacher is None else arguments.teacher.absolute(),
+        command=command,
+    )
+    suffix = "-folds" if arguments.stage == "cross-validate" else ""
+    default_run = Path("runs") / f"{dataset}-{recipe.name}{suffix}"
+    return plan, getattr(arguments, "run", None) or default_run
+
+
+def reproduction_from(arguments: argparse.Namespace, command: str) -> tuple[Plan, Path, range]:
+    """Return the plan that a table's cells are laid on, the folder of the tables, and the seeds."""
+    plan, _ = plan_from(arguments, command)
+    suffix = "-quick" if arguments.quick else ""
+    first = arguments.seed or 0
+    folder = arguments.out or Path("runs") / f"reproduce-{plan.dataset_name}{suffix}"
+    return plan, folder, range(first, first + arguments.seeds)
+
+
+def assessment_from(arguments: argparse.Namespace) -> AssessmentSettings:
+    """Return what is measured beside the plain test."""
+    return AssessmentSettings(arguments.robustness, arguments.responses, getattr(arguments, "calibrate_from", None))
+
+
+def export_names(arguments: argparse.Namespace, dataset: str, command: str) -> ExportNames:
+    """Return how the bundle is called."""
+    description = arguments.description or f"Trained on {dataset}"
+    return ExportNames(arguments.name or dataset, arguments.bundle_version, description, command)
+
+
+def _recipe_from(arguments: argparse.Namespace) -> Recipe:
+    """Return the recipe that is named, or the stage's own, with what the arguments change in it."""
+    is_table = arguments.stage == "reproduce"
+    recipe = load_recipe(arguments.recipe or ("paper" if is_table else "quick" if arguments.quick else "demo"))
+    if is_table and arguments.quick:
+        recipe = recipe.with_fit(epochs=1, batch_size=8, learning_rate=3e-3)
+    if arguments.seed is not None:
+        recipe = dataclasses.replace(recipe, seed=arguments.seed)
+    if arguments.epochs is not None:
+        recipe = recipe.with_fit(epochs=arguments.epochs)
+    if arguments.devices is not None:
+        return recipe.with_fit(engine=arguments.engine or recipe.fit.engine, devices=arguments.devices)
+    if arguments.engine is not None:
+        return recipe.with_fit(engine=arguments.engine, devices="one")
+    return recipe
