@@ -45,6 +45,7 @@ def test_a_word_that_is_not_known_gets_one_line(words: str, expected: str, capsy
         ),
         ("evaluate --run R --out O --dataset esc10 --seed 3", "--run takes no --dataset, --out, --seed"),
         ("evaluate --bundle B --gains 20", "evaluate: --bundle takes no --gains: a bundle is tested as it is"),
+        ("cross-validate esc10 --train-parts 1 2 --test-parts 5", "cross-validate takes no --test-parts: each of its"),
         ("calibrate --bundle B --out C --recipe strong", "calibrate: --bundle takes no --recipe"),
     ],
 )

@@ -22,10 +22,11 @@ _EXIT_USAGE: Final = 2
 _OF_DATA: Final = ("dataset", "data_dir", "cache_dir", "quick", "folds", "skip_unreadable", "test_parts", "out")
 _OF_TRAINING: Final = ("recipe", "seed", "epochs", "engine", "devices", "train_responses", "teacher", "train_parts")
 _UNHEEDED: Final = {
-    "run": ((*_OF_DATA, *_OF_TRAINING), "a run knows what it was trained on and is tested on"),
-    "bundle": ((*_OF_TRAINING, "gains"), "a bundle is tested as it is"),
+    "--run": ((*_OF_DATA, *_OF_TRAINING), "a run knows what it was trained on and is tested on"),
+    "--bundle": ((*_OF_TRAINING, "gains"), "a bundle is tested as it is"),
+    "cross-validate": (("test_parts",), "each of its parts is tested in turn; --train-parts may name them"),
 }
-"""Options that say nothing where a stage is given a run, or a bundle."""
+"""Options that say nothing where a stage is given a run, or a bundle, or by itself."""
 
 _EPILOG: Final = """\
 With nothing at hand:
@@ -115,14 +116,16 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
         After `--help`, `--version`, or one line about what is wrong.
     """
     arguments = make_parser().parse_args(words)
-    if arguments.stage in {"evaluate", "calibrate"}:
-        subject = "run" if getattr(arguments, "run", None) is not None else "bundle"
+    subject = arguments.stage
+    if subject in {"evaluate", "calibrate"}:
+        subject = "--run" if getattr(arguments, "run", None) is not None else "--bundle"
+    if subject in _UNHEEDED:
         names, reason = _UNHEEDED[subject]
         default = arguments.of_stage.get_default
         given = [name for name in names if getattr(arguments, name, default(name)) != default(name)]
         if given:
             options = ", ".join(f"--{name.replace('_', '-')}" for name in given)
-            arguments.of_stage.error(f"--{subject} takes no {options}: {reason}")
+            arguments.of_stage.error(f"{subject} takes no {options}: {reason}")
     return arguments
 
 
