@@ -47,6 +47,8 @@ def test_a_preset_is_a_base_to_change() -> None:
             "quantise_last_share needs weight_bits below 32 or pruned_share above 0",
         ),
         ({"augmentation": {"crop_frames": 129}}, "crop_frames must not exceed the patch's 128 frames"),
+        ({"augmentation": {"crop_frames": 7}}, r"frames must be at least 8, as each pool halves them, got \(128, 7\)"),
+        ({"front_end": {"band_count": 4}}, "bands and frames must be at least 8"),
         ({"augmentation": {"response_probability": 1.5}}, "response_probability"),
         ({"augmentation": {"response_spread": -0.1}}, "response_spread"),
         ({"augmentation": {"noise_probability": 2.0}}, "noise_probability"),

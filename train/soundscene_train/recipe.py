@@ -232,6 +232,9 @@ class Recipe:
         _require(not needless, "quantise_last_share needs weight_bits below 32 or pruned_share above 0", self.storage)
         crop, patch = self.augmentation.crop_frames, self.front_end.patch_frames
         _require(crop <= patch, f"crop_frames must not exceed the patch's {patch} frames", crop)
+        least, front_end = 2 ** len(self.network.pool_after), self.training_front_end
+        shape = front_end.band_count, front_end.patch_frames
+        _require(min(shape) >= least, f"bands and frames must be at least {least}, as each pool halves them", shape)
 
     @property
     def training_front_end(self) -> FrontEndSettings:
