@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from soundscene_train.__main__ import main
-from soundscene_train.datasets import open_dataset
+from soundscene_train.datasets import Selection, open_dataset
 from soundscene_train.datasets.folds import assign_folds
 from soundscene_train.datasets.inspection import format_inspection, inspect_clips, require_readable
 from soundscene_train.errors import DatasetError
@@ -167,6 +167,38 @@ def test_a_table_of_another_shape_is_named(folder: Path, content: str, message: 
         open_dataset("csv", folder)
     with pytest.raises(DatasetError, match=r"no such table; --data-dir must name it"):
         open_dataset("csv", folder / "nowhere.csv")
+
+
+@pytest.mark.parametrize(
+    ("folds", "expected"),
+    [
+        (("1", "2", "3"), (("1", "2"), ("3",))),
+        (("train", "test", "test"), (("train",), ("test",))),
+        (("Training", "dev", "Test"), (("Training",), ("Test",))),
+        (("train", "evaluate", "dev"), (("train",), ("dev", "evaluate"))),
+    ],
+)
+def test_folds_that_say_what_they_are_for_are_heeded(
+    folder: Path, folds: tuple[str, ...], expected: tuple[tuple[str, ...], tuple[str, ...]]
+) -> None:
+    """A table's train is trained on and its test tested; of numbered folds, the last is the test."""
+    fold_of = dict(zip(("place-0", "place-1", "place-2"), folds, strict=True))
+    write_table(folder / "clips.csv", [{**row, "fold": fold_of[row["group"]]} for row in rows_of(folder)])
+    dataset = open_dataset("csv", folder)
+    assert (dataset.train_parts, dataset.test_parts) == expected
+
+
+def test_a_class_that_is_never_trained_on_is_refused(folder: Path) -> None:
+    """A network could only ever call it something else."""
+    rows = rows_of(folder)
+    folds = ["2" if row["label"] == "hum" else str(1 + index % 2) for index, row in enumerate(rows)]
+    write_table(
+        folder / "clips.csv", [{**row, "group": "", "fold": fold} for row, fold in zip(rows, folds, strict=True)]
+    )
+    dataset = open_dataset("csv", folder)
+    Selection(dataset, ("2",), ("1",))
+    with pytest.raises(DatasetError, match="has no clip of hum to train on in 1; give it one there, name"):
+        Selection(dataset, ("1",), ("2",))
 
 
 def test_a_group_on_both_sides_is_refused(folder: Path) -> None:

@@ -76,7 +76,7 @@ class Selection:
     Raises
     ------
     DatasetError
-        A part does not exist, is named on both sides, or there is nothing to train on.
+        A part does not exist, is named on both sides, or a label has nothing to train on.
     """
 
     dataset: Dataset
@@ -95,6 +95,13 @@ class Selection:
             raise DatasetError(f"{', '.join(both)} cannot be trained on and tested on")
         if not self.train_parts:
             raise DatasetError("name at least one part to train on")
+        unheard = sorted(set(self.dataset.labels) - {self.dataset.clips[index].label for index in self.train_clips})
+        if unheard:
+            parts = ", ".join(self.train_parts)
+            raise DatasetError(
+                f"{self.dataset.name} has no clip of {', '.join(unheard)} to train on in {parts}; give it one there, "
+                "name other --train-parts, or leave the class out"
+            )
 
     @property
     def train_clips(self) -> tuple[int, ...]:

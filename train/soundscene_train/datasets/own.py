@@ -117,6 +117,7 @@ def _make(kind: str, folder: Path, clips: Sequence[Clip], folds: Sequence[str] |
     parts = sorted(set(folds))
     if len(parts) < 2:
         raise DatasetError(f"{folder}: expected at least two folds, found {parts[0]!r} alone")
+    train_parts, test_parts = _split(parts)
     slug = re.sub(r"[^a-z0-9]+", "-", folder.resolve().name.lower()).strip("-")
     return Dataset(
         name=f"{kind}-{slug}".strip("-"),
@@ -124,7 +125,17 @@ def _make(kind: str, folder: Path, clips: Sequence[Clip], folds: Sequence[str] |
         clips=tuple(
             Clip(clip.path, clip.label, fold, clip.group, clip.device) for clip, fold in zip(clips, folds, strict=True)
         ),
-        train_parts=tuple(parts[:-1]),
-        test_parts=(parts[-1],),
+        train_parts=train_parts,
+        test_parts=test_parts,
         citation=_CITATION,
     )
+
+
+def _split(parts: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What is trained on and tested on where the user names neither: what is called so, or the last is the test."""
+    called = {part.lower(): part for part in parts}
+    train = called.get("train", called.get("training"))
+    if train is None:
+        return tuple(parts[:-1]), (parts[-1],)
+    rest = tuple(part for part in parts if part != train)
+    return (train,), (called["test"],) if "test" in called else rest
