@@ -62,9 +62,9 @@ class _Version(argparse.Action):
         super().__init__(option_strings, dest, nargs=0, default=argparse.SUPPRESS, help=help)
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
-        from soundscene import __version__
+        from importlib.metadata import version
 
-        print(f"{parser.prog} {__version__}")
+        print(f"{parser.prog} {version('soundscene')}")
         parser.exit()
 
 
