@@ -80,7 +80,7 @@ class FastNetwork:
         offsets : tf.Tensor [shape=(blocks,), int32] or None
             With offsets the pass trains: batch statistics and dropout. Without, it infers.
         storage : StorageSettings or None
-            Take all kernels as they would be stored so; gradients pass as if they were as they are.
+            Take all kernels as they would be stored; gradients pass as if they were neither rounded nor pruned.
 
         Returns
         -------

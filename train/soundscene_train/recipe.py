@@ -26,6 +26,7 @@ SCHEDULES: Final = ("constant", "cosine")
 ENGINES: Final = ("fast", "keras")
 DEVICES: Final = ("one", "all")
 FLOAT_BITS: Final = 32
+"""Bits of a weight that is stored as it was trained."""
 
 
 @dataclass(frozen=True, slots=True)
