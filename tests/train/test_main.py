@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -161,6 +162,31 @@ def test_a_full_disk_ends_training_with_one_line_and_it_goes_on(esc_plan: Plan, 
     with np.load(home / "checkpoint.npz") as one, np.load(esc_run / "mel" / "checkpoint.npz") as other:
         for key in one.files:
             np.testing.assert_array_equal(one[key], other[key], err_msg=key)
+
+
+class _Impatient(Reporter):
+    """After the first epoch gives the same command again."""
+
+    def __init__(self, again: Callable[[], None]) -> None:
+        self.again, self.refusals = again, list[str]()
+
+    def epoch(self, network: str, done: int, total: int, loss: float) -> None:
+        if done == 1:
+            with pytest.raises(TrainingError) as refusal:
+                self.again()
+            self.refusals.append(str(refusal.value))
+
+
+def test_one_network_is_trained_once_at_a_time(esc_plan: Plan, tmp_path: Path) -> None:
+    """The same command, given while the first still trains, is refused; the first writes each epoch once."""
+    run = tmp_path / "run"
+    reporter = _Impatient(lambda: fit_run(esc_plan, run, Reporter(), ["mel"]))
+    fit_run(esc_plan, run, reporter, ["mel"])
+    assert reporter.refusals == [
+        f"{run / 'mel'}: another process is training this network; wait for it, or name another --run folder"
+    ]
+    epochs = [json.loads(line)["epoch"] for line in (run / "mel" / "history.jsonl").read_text().splitlines()]
+    assert epochs == list(range(1, esc_plan.recipe.fit.epochs + 1))
 
 
 def test_damage_in_a_run_is_named(esc_plan: Plan, esc_run: Path, tmp_path: Path) -> None:

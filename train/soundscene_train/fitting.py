@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, wait
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -34,6 +34,7 @@ _POLL_SECONDS: Final = 0.3
 _CHECKPOINT_EPOCHS: Final = 5
 _CHECKPOINT_NAME: Final = "checkpoint.npz"
 _HISTORY_NAME: Final = "history.jsonl"
+_LOCK_NAME: Final = ".lock"
 _MAKE_ROOM: Final = "make room and run the same command again: it goes on from the last checkpoint"
 
 
@@ -110,17 +111,31 @@ def fit_networks(work: Sequence[Training], jobs: int = 1, report: EpochReport | 
 
 
 def fit_network(training: Training, report: EpochReport | None = None) -> None:
-    """Train one network to its last epoch; of several machines, the first writes what is kept."""
+    """Train one network to its last epoch; of several machines, the first writes what is kept.
+
+    Raises
+    ------
+    TrainingError
+        Another process trains it, or training cannot go on.
+    """
+    if not Machines.from_environment().is_first:
+        _fit_network(training, report, writes=False)
+        return
+    with writing(training.home, advice=_MAKE_ROOM):
+        training.home.mkdir(parents=True, exist_ok=True)
+    with _alone_in(training.home):
+        _fit_network(training, report, writes=True)
+
+
+def _fit_network(training: Training, report: EpochReport | None, *, writes: bool) -> None:
     plan, home = training.plan, training.home
     selection = plan.open()
     trainer = _make_trainer(plan, selection, plan.features(selection), training.network)
-    writes = Machines.from_environment().is_first
     if writes:
         plan.save(home)
     trainer.resume(home / _CHECKPOINT_NAME)
-    with writing(home, advice=_MAKE_ROOM):
-        home.mkdir(parents=True, exist_ok=True)
-        if writes:
+    if writes:
+        with writing(home, advice=_MAKE_ROOM):
             _write_beginning(trainer, home)
     while not trainer.is_done:
         loss = trainer.train_epoch()
@@ -129,6 +144,30 @@ def fit_network(training: Training, report: EpochReport | None = None) -> None:
                 _write_epoch(trainer, home)
         if report is not None:
             report(training, trainer.epochs_done, loss)
+
+
+@contextmanager
+def _alone_in(home: Path) -> Iterator[None]:
+    """Keep other processes from training a network that is being trained; one that is killed lets go of it.
+
+    Raises
+    ------
+    TrainingError
+        Another process trains it.
+    """
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(home / _LOCK_NAME, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise TrainingError(
+            f"{home}: another process is training this network; wait for it, or name another --run folder"
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def one_hot_targets(selection: Selection, features: Features, windows: NDArray[np.int64]) -> NDArray[np.float32]:
