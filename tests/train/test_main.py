@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import signal
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -272,6 +273,19 @@ def test_an_interruption_says_how_to_go_on(
     monkeypatch.setattr(command_line, "_fit", raise_system_error)
     with pytest.raises(SystemError, match="of its own"):
         main(["fit", "--quick"])
+
+
+def test_a_scheduler_that_ends_a_training_gets_the_same_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """SIGTERM, as batch systems send it at the end of their time, is told like Ctrl-C."""
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(command_line, "_fit", lambda *_: signal.raise_signal(signal.SIGTERM))
+    try:
+        assert main(["fit", "--quick"]) == 130
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert "interrupted; the same command goes on" in capsys.readouterr().err
 
 
 def raise_system_error(*_: object) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import shlex
+import signal
 import sys
 from collections.abc import Sequence
 from concurrent.futures import BrokenExecutor
@@ -29,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        0 when done, 2 after an error, which is one line on standard error, 130 when interrupted.
+        0 when done, 2 after an error, which is one line on standard error, 130 after Ctrl-C or SIGTERM.
     """
     from soundscene_train.arguments import parse
 
@@ -40,6 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run_stage(arguments: argparse.Namespace, command: str) -> int:
     """Run a stage; what ends it from outside gets a line that says how to go on."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a scheduler's way to say Ctrl-C
     try:
         _dispatch(arguments, command)
     except ModuleNotFoundError as error:
