@@ -155,7 +155,7 @@ def test_only_the_first_machine_writes(esc_plan: Plan, tmp_path: Path, monkeypat
     told: list[int] = []
     fit_network(Training(esc_plan, tmp_path / "run", "mel"), lambda training, done, loss: told.append(done))
     assert told == [1, 2]
-    assert list((tmp_path / "run" / "mel").iterdir()) == []
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.slow
