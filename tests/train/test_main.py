@@ -236,6 +236,7 @@ def test_mistakes_cost_one_line(
         ("run --quick --out .", "something other than a bundle"),
         ("run --quick --bundle-version 1/2", "version must be"),
         ("cross-validate --quick --responses nowhere", "nowhere holds no .wav file"),
+        ("run --quick --backgrounds nowhere", "nowhere holds no audio"),
         ("fit --recipe strong --train-responses nowhere", "nowhere holds no .wav file"),
         ("cross-validate --quick --teacher nowhere", "a recipe with teacher_share above 0 needs --teacher"),
     ],

@@ -200,6 +200,12 @@ def _add_assessment_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="and through the microphone responses in a folder, those alone that the recipe holds out if it names any",
     )
+    parser.add_argument(
+        "--backgrounds",
+        type=Path,
+        metavar="DIR",
+        help="and laid over recordings in a folder, of your street perhaps",
+    )
 
 
 def _add_calibration_argument(parser: argparse.ArgumentParser) -> None:

@@ -67,7 +67,12 @@ def reproduction_from(arguments: argparse.Namespace, command: str) -> tuple[Plan
 
 def assessment_from(arguments: argparse.Namespace) -> AssessmentSettings:
     """Return what is measured beside the plain test."""
-    return AssessmentSettings(arguments.robustness, arguments.responses, getattr(arguments, "calibrate_from", None))
+    return AssessmentSettings(
+        arguments.robustness,
+        arguments.responses,
+        arguments.backgrounds,
+        getattr(arguments, "calibrate_from", None),
+    )
 
 
 def export_names(arguments: argparse.Namespace, dataset: str, command: str) -> ExportNames:

@@ -74,7 +74,7 @@ def test_robustness_is_summed_over_folds_and_asks_unseen_devices_alone(
     augmentation = replace(esc_plan.recipe.augmentation, response_probability=0.5, held_out_responses=("phone",))
     recipe = replace(esc_plan.recipe, augmentation=augmentation)
     plan = replace(esc_plan, recipe=recipe, train_parts=("1", "2"), responses_dir=responses)
-    settings = AssessmentSettings(responses=responses)
+    settings = AssessmentSettings(responses=responses, backgrounds=esc_plan.data_dir)
     for part in "12":
         rest = tuple({"1", "2"} - {part})
         _pass_off(esc_run, tmp_path / "folds" / f"fold-{part}", replace(plan, train_parts=rest, test_parts=(part,)))
@@ -85,6 +85,7 @@ def test_robustness_is_summed_over_folds_and_asks_unseen_devices_alone(
     folds = [json.loads((tmp_path / "folds" / f"fold-{part}" / "evaluation.json").read_text()) for part in "12"]
     assert found["microphones"]["count"] == 1
     assert "seen" not in found["conditions"]
+    assert {"-20 dB", "background, SNR 0 dB", "phone"} <= set(found["conditions"])
     for name, condition in found["conditions"].items():
         parts = [fold["metrics"]["robustness"]["conditions"][name] for fold in folds]
         assert condition["correct_count"] == sum(part["correct_count"] for part in parts), name

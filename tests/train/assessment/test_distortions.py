@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import soundfile
 from numpy.typing import NDArray
+from scipy import signal
 
-from soundscene_train.assessment.distortions import Distortion, microphones, standard_distortions
+from soundscene_train.assessment.distortions import Distortion, backgrounds, microphones, standard_distortions
 from soundscene_train.errors import TrainingError
 
 RATE_HZ = 44_100
@@ -66,6 +67,49 @@ def test_a_microphone_colours_and_keeps_the_level(clip: Path, tmp_path: Path) ->
     assert ratio[0] < 0.2 * ratio[1]
 
 
+def test_a_clip_is_laid_over_one_stretch_at_each_ratio(clip: Path, tmp_path: Path) -> None:
+    """The ratio is what the name says, the stretch the same at all three, another for a clip of another name."""
+    street = np.random.default_rng(2).standard_normal(5 * RATE_HZ) * np.linspace(0.01, 0.2, 5 * RATE_HZ)
+    (tmp_path / "street" / "morning").mkdir(parents=True)
+    soundfile.write(tmp_path / "street" / "morning" / "traffic.flac", street, RATE_HZ)
+    made = backgrounds(tmp_path / "street")
+    assert [one.name for one in made] == [f"background, SNR {snr} dB" for snr in (20, 10, 0)]
+    clean = _read(clip)
+    added = [_spoil(one, clip, tmp_path) - clean for one in made]
+    for noise, ratio_db in zip(added, (20, 10, 0), strict=True):
+        assert _level_db(clean) - _level_db(noise) == pytest.approx(ratio_db, abs=0.01)
+        np.testing.assert_allclose(noise * 10.0 ** (ratio_db / 20), added[2], atol=1e-5)
+    assert _peak_correlation(added[2], street) == pytest.approx(1.0, abs=0.01)
+    np.testing.assert_array_equal(added[0], _spoil(made[0], clip, tmp_path) - clean)
+    other = clip.rename(tmp_path / "other.wav")
+    assert np.abs(np.corrcoef(_spoil(made[2], other, tmp_path) - clean, added[2])[0, 1]) < 0.1
+
+
+def test_a_short_background_of_another_rate_is_repeated(clip: Path, tmp_path: Path) -> None:
+    """A quarter of a second at 16 kHz fills a second at 44.1 kHz, four times the same."""
+    (tmp_path / "street").mkdir()
+    soundfile.write(tmp_path / "street" / "bell.wav", np.sin(np.arange(4000) * 0.3), 16_000)
+    loud = backgrounds(tmp_path / "street")[2]
+    quarters = (_spoil(loud, clip, tmp_path) - _read(clip)).reshape(4, -1)
+    assert _level_db(quarters[0]) == pytest.approx(_level_db(_read(clip)), abs=0.1)
+    for quarter in quarters[1:]:
+        np.testing.assert_allclose(quarter, quarters[0], atol=1e-6)
+
+
+def test_a_background_that_cannot_be_used_is_named(clip: Path, tmp_path: Path) -> None:
+    """A folder without sound, a file that is none, and a silent recording are one clear line each."""
+    street = tmp_path / "street"
+    with pytest.raises(TrainingError, match="street holds no audio"):
+        backgrounds(street)
+    street.mkdir()
+    soundfile.write(street / "night.wav", np.zeros(RATE_HZ), RATE_HZ)
+    with pytest.raises(TrainingError, match=r"background, SNR 20 dB: a stretch of .*night\.wav is silent"):
+        backgrounds(street)[0].write(clip, tmp_path / "out.wav")
+    (street / "phone.m4a").write_bytes(b"ftyp")
+    with pytest.raises(TrainingError, match=r"phone\.m4a: not a recording that libsndfile reads"):
+        backgrounds(street)
+
+
 def test_what_cannot_be_read_is_named(clip: Path, tmp_path: Path) -> None:
     """An empty folder, a response that is no sound, and a damaged clip are one clear line each."""
     with pytest.raises(TrainingError, match=r"holds no \.wav file"):
@@ -92,6 +136,13 @@ def _spoil(distortion: Distortion, clip: Path, folder: Path) -> NDArray[np.float
 
 def _read(path: Path) -> NDArray[np.float32]:
     return np.asarray(soundfile.read(path, dtype="float32")[0], np.float32)
+
+
+def _peak_correlation(part: NDArray[np.float32], whole: NDArray[np.float64]) -> float:
+    """How like a part is to the stretch of the whole that is most like it, 1 where it is from there."""
+    products = signal.correlate(whole, part, "valid")
+    norms = np.sqrt(np.convolve(np.square(whole), np.ones(len(part)), "valid") * np.square(part).sum())
+    return float(np.max(products / norms))
 
 
 def _level_db(samples: NDArray[np.float32]) -> float:

@@ -12,7 +12,7 @@ from soundscene.bundle import Bundle
 from soundscene.classifier import SceneClassifier
 from soundscene_train.assessment.clip_scores import ClipScores, score_clips
 from soundscene_train.assessment.distorted import score_distorted
-from soundscene_train.assessment.distortions import Distortion, microphones, standard_distortions
+from soundscene_train.assessment.distortions import Distortion, backgrounds, microphones, standard_distortions
 from soundscene_train.assessment.summary import robustness, summarise
 from soundscene_train.datasets.clips import Clip, Dataset, digest_of
 from soundscene_train.errors import TrainingError
@@ -36,6 +36,8 @@ class AssessmentSettings:
         Score the test clips again under every standard distortion.
     responses : Path or None
         A folder of microphone responses, each one distortion more; implies `robust`.
+    backgrounds : Path or None
+        A folder of recordings to lay the clips over; implies `robust`.
     calibrate_from : Path or None
         Folder of an evaluated run that tested a part of this one's training data; fits the temperature.
     held_out_responses : tuple of str
@@ -46,6 +48,7 @@ class AssessmentSettings:
 
     robust: bool = False
     responses: Path | None = None
+    backgrounds: Path | None = None
     calibrate_from: Path | None = None
     held_out_responses: tuple[str, ...] = ()
     trained_responses: tuple[str, ...] = ()
@@ -56,7 +59,8 @@ class AssessmentSettings:
         Raises
         ------
         TrainingError
-            The folder holds no impulse responses that were not trained with, or the run has not been evaluated.
+            A folder holds no recordings, or no impulse responses that were not trained with, or the run has not been
+            evaluated.
         """
         self.distortions()
         if self.calibrate_from is not None:
@@ -64,16 +68,21 @@ class AssessmentSettings:
 
     def distortions(self) -> tuple[Distortion, ...]:
         """Return what the clips are put through, none if nothing is asked for."""
+        if not self.robust and self.responses is None and self.backgrounds is None:
+            return ()
+        laid_over = () if self.backgrounds is None else backgrounds(self.backgrounds)
+        return (*standard_distortions(), *laid_over, *self._microphones())
+
+    def _microphones(self) -> tuple[Distortion, ...]:
         if self.responses is None:
-            return standard_distortions() if self.robust else ()
+            return ()
         unheard = tuple(one for one in microphones(self.responses) if one.name not in self.trained_responses)
         if not unheard:
             raise TrainingError(
                 f"every response in {self.responses} was trained with; test with others, or keep some out of "
                 "the training (held_out_responses)"
             )
-        held_out = tuple(one for one in unheard if one.name in self.held_out_responses)
-        return (*standard_distortions(), *(held_out or unheard))
+        return tuple(one for one in unheard if one.name in self.held_out_responses) or unheard
 
 
 def results_of(scores: ClipScores) -> dict[str, Result]:

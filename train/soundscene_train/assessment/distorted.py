@@ -104,7 +104,7 @@ def _score(bundle_dir: Path, clips: Sequence[Clip], distortion: Distortion) -> C
 
 def _folder_name(bundle: Bundle, clips: Sequence[Clip], distortion: Distortion) -> str:
     """Make a name of all that the scores depend on, the files' sizes and dates included."""
-    sources = [clip.path for clip in clips] + ([] if distortion.source is None else [distortion.source])
+    sources = [*(clip.path for clip in clips), *distortion.sources]
     content = json.dumps([_judge(bundle), distortion.name, [_fingerprint(path) for path in sources]], sort_keys=True)
     key = hashlib.sha256(content.encode()).hexdigest()[:12]
     name = f"{distortion.kind} {distortion.name}".lower()

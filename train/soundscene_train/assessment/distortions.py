@@ -13,9 +13,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from soundscene_train.datasets.own import sound_files
 from soundscene_train.errors import TrainingError
 
-__all__ = ["GAINS_DB", "NOISE_SNRS_DB", "Distortion", "microphones", "standard_distortions"]
+__all__ = ["GAINS_DB", "NOISE_SNRS_DB", "Distortion", "backgrounds", "microphones", "standard_distortions"]
 
 Samples = NDArray[np.float32]
 Change = Callable[[Samples, int, np.random.Generator], Samples]
@@ -36,7 +37,7 @@ class Distortion:
     ----------
     name : str
         For the report.
-    kind : {"gain", "noise", "band", "coding", "microphone"}
+    kind : {"gain", "noise", "band", "coding", "background", "microphone"}
         What it belongs to.
     change : callable
         From samples to samples; of a module, so that it can be sent to another process.
@@ -44,8 +45,8 @@ class Distortion:
         libsndfile's names of the file it is stored in.
     rate_hz : int or None
         Rate that the container demands.
-    source : Path or None
-        The file it is made from.
+    sources : tuple of Path
+        The files it is made from.
     """
 
     name: str
@@ -54,10 +55,10 @@ class Distortion:
     container: str = "WAV"
     subtype: str = "FLOAT"
     rate_hz: int | None = None
-    source: Path | None = None
+    sources: tuple[Path, ...] = ()
 
     def write(self, source: Path, target: Path) -> None:
-        """Write the spoilt clip; the noise depends on the clip's name alone.
+        """Write the spoilt clip; what is random depends on the clip's name alone.
 
         Raises
         ------
@@ -101,19 +102,45 @@ def microphones(folder: Path) -> tuple[Distortion, ...]:
     TrainingError
         The folder holds no `.wav` file, or one that is no sound.
     """
-    import soundfile
-
-    paths: Sequence[Path] = sorted(folder.glob("*.wav"))
+    paths = sorted(folder.glob("*.wav"))
     if not paths:
         raise TrainingError(f"{folder} holds no .wav file; expected a folder of impulse responses")
+    _require_sound(paths, "an impulse response")
+    return tuple(Distortion(path.stem, "microphone", partial(_heard_by, path=path), sources=(path,)) for path in paths)
+
+
+def backgrounds(folder: Path) -> tuple[Distortion, ...]:
+    """Return a distortion for each ratio of the standard noise, made of recordings in a folder and below it.
+
+    Each clip is laid over a stretch of one of them, the same at every ratio; a shorter one is repeated.
+
+    Raises
+    ------
+    TrainingError
+        The folder holds no recording, or one that cannot be read.
+    """
+    paths = tuple(sound_files(folder))
+    if not paths:
+        raise TrainingError(f"{folder} holds no audio; expected a folder of recordings to lay clips over")
+    _require_sound(paths, "a recording that libsndfile reads")
+    return tuple(
+        Distortion(
+            f"background, SNR {snr:g} dB", "background", partial(_laid_over, paths=paths, snr_db=snr), sources=paths
+        )
+        for snr in NOISE_SNRS_DB
+    )
+
+
+def _require_sound(paths: Sequence[Path], what: str) -> None:
+    import soundfile
+
     for path in paths:
         try:
-            count = soundfile.info(path).frames
+            count = soundfile.info(os.fsencode(path)).frames
         except soundfile.LibsndfileError as error:
-            raise TrainingError(f"{path}: not an impulse response ({error.error_string}); remove it") from error
+            raise TrainingError(f"{path}: not {what} ({error.error_string}); remove it") from error
         if not count:
             raise TrainingError(f"{path}: holds no sound; remove it")
-    return tuple(Distortion(path.stem, "microphone", partial(_heard_by, path=path), source=path) for path in paths)
 
 
 def _same(samples: Samples, _: int, __: np.random.Generator) -> Samples:
@@ -129,6 +156,30 @@ def _scaled(samples: Samples, _: int, __: np.random.Generator, *, gain_db: float
 def _noisy(samples: Samples, _: int, generator: np.random.Generator, *, snr_db: float) -> Samples:
     noise = generator.standard_normal(len(samples)).astype(np.float32)
     return samples + noise * np.float32(_rms(samples) * 10.0 ** (-snr_db / 20.0))
+
+
+def _laid_over(
+    samples: Samples, rate: int, generator: np.random.Generator, *, paths: Sequence[Path], snr_db: float
+) -> Samples:
+    path = paths[int(generator.integers(len(paths)))]
+    background = _stretch(path, len(samples), rate, generator)
+    level = _rms(background)
+    if not level:
+        raise ValueError(f"a stretch of {path} is silent; remove it from the backgrounds")
+    return samples + background * np.float32(_rms(samples) / level * 10.0 ** (-snr_db / 20.0))
+
+
+def _stretch(path: Path, sample_count: int, rate: int, generator: np.random.Generator) -> Samples:
+    """Read as much of a recording from a random place, at a rate; a shorter one is repeated."""
+    import soundfile
+    import soxr
+
+    with soundfile.SoundFile(os.fsencode(path)) as recording:
+        wanted = -(-sample_count * recording.samplerate // rate)
+        recording.seek(int(generator.integers(max(1, recording.frames - wanted + 1))))
+        channels = recording.read(wanted, dtype="float32", always_2d=True)
+        own_rate = recording.samplerate
+    return np.resize(soxr.resample(channels.mean(axis=1), own_rate, rate), sample_count)
 
 
 def _band_limited(samples: Samples, rate: int, _: np.random.Generator) -> Samples:

@@ -14,7 +14,7 @@ from soundscene_train.datasets.folds import assign_folds, require_groups_apart
 from soundscene_train.datasets.tables import read_table, require_audio, require_folder
 from soundscene_train.errors import DatasetError
 
-__all__ = ["open_csv", "open_folder"]
+__all__ = ["open_csv", "open_folder", "sound_files"]
 
 _SUFFIXES: Final = frozenset(
     {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au", ".caf", ".w64", ".rf64"}
@@ -98,12 +98,19 @@ def open_csv(path: Path, fold_count: int = 5) -> Dataset:
     return _make("csv", table.parent, clips, folds, fold_count)
 
 
-def _clips_of_class(home: Path) -> Iterator[Clip]:
+def sound_files(home: Path) -> Iterator[Path]:
+    """Yield what is sound by its name, in a folder and below it, in order; hidden files and folders are left out."""
     for path in sorted(home.rglob("*")):
+        is_hidden = any(part.startswith(".") for part in path.relative_to(home).parts)
+        if path.suffix.lower() in _SUFFIXES and path.is_file() and not is_hidden:
+            yield path
+
+
+def _clips_of_class(home: Path) -> Iterator[Clip]:
+    for path in sound_files(home):
         below = path.relative_to(home).parts
-        if path.suffix.lower() in _SUFFIXES and path.is_file() and not any(part.startswith(".") for part in below):
-            group = below[0] if len(below) > 1 else f"{home.name}/{path.name}"
-            yield Clip(path, home.name, "", group)
+        group = below[0] if len(below) > 1 else f"{home.name}/{path.name}"
+        yield Clip(path, home.name, "", group)
 
 
 def _make(kind: str, folder: Path, clips: Sequence[Clip], folds: Sequence[str] | None, fold_count: int) -> Dataset:
