@@ -156,6 +156,10 @@ def test_a_full_disk_ends_training_with_one_line_and_it_goes_on(esc_plan: Plan, 
     """A checkpoint that finds no room says so, and once there is some, the run ends at the same weights."""
     home = tmp_path / "run" / "mel"
     home.mkdir(parents=True)
+    (home / ".lock").mkdir()
+    with pytest.raises(TrainingError, match="mel: cannot be written: Is a directory"):
+        fit_run(esc_plan, home.parent, Reporter(), ["mel"])
+    (home / ".lock").rmdir()
     (home / "checkpoint.npz.tmp").symlink_to("/dev/full")
     with pytest.raises(TrainingError, match=r"mel: cannot be written: No space left on device; make room and run"):
         fit_run(esc_plan, home.parent, Reporter(), ["mel"])

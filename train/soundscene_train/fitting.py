@@ -121,8 +121,6 @@ def fit_network(training: Training, report: EpochReport | None = None) -> None:
     if not Machines.from_environment().is_first:
         _fit_network(training, report, writes=False)
         return
-    with writing(training.home, advice=_MAKE_ROOM):
-        training.home.mkdir(parents=True, exist_ok=True)
     with _alone_in(training.home):
         _fit_network(training, report, writes=True)
 
@@ -148,22 +146,24 @@ def _fit_network(training: Training, report: EpochReport | None, *, writes: bool
 
 @contextmanager
 def _alone_in(home: Path) -> Iterator[None]:
-    """Keep other processes from training a network that is being trained; one that is killed lets go of it.
+    """Make a network's folder, and keep other processes from training it; one that is killed lets go of it.
 
     Raises
     ------
     TrainingError
-        Another process trains it.
+        Another process trains it, or the folder cannot be written.
     """
     from filelock import FileLock, Timeout
 
     lock = FileLock(home / _LOCK_NAME, timeout=0)
-    try:
-        lock.acquire()
-    except Timeout as error:
-        raise TrainingError(
-            f"{home}: another process is training this network; wait for it, or name another --run folder"
-        ) from error
+    with writing(home, advice=_MAKE_ROOM):
+        home.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire()
+        except Timeout as error:
+            raise TrainingError(
+                f"{home}: another process is training this network; wait for it, or name another --run folder"
+            ) from error
     try:
         yield
     finally:
