@@ -15,6 +15,8 @@ __all__ = ["bars", "curve", "heat_map", "reliability_plot"]
 _BLUE: Final = "#2f6690"
 _ORANGE: Final = "#d1602f"
 _GREY: Final = "#9aa5b1"
+_BESIDE: Final = 101.5
+"""Where texts begin, in %: beyond the bars and their intervals, which would cross them."""
 
 
 def bars(title: str, shares: Mapping[str, float], intervals: Mapping[str, Mapping[str, Any]] | None = None) -> str:
@@ -26,7 +28,7 @@ def bars(title: str, shares: Mapping[str, float], intervals: Mapping[str, Mappin
         if intervals and name in intervals:
             low, high = 100 * intervals[name]["low"], 100 * intervals[name]["high"]
             axes.plot([low, high], [row, row], color="black", linewidth=1.2, marker="|")
-        axes.text(1.0, row, f"{shares[name]:.1%}", va="center", color="white", fontsize=8)
+        axes.text(_BESIDE, row, f"{shares[name]:.1%}", va="center", fontsize=8)
     axes.set_yticks(range(len(names)), [name.replace("_", " ") for name in names])
     axes.invert_yaxis()
     axes.set_xlim(0, 100)
@@ -73,6 +75,7 @@ def curve(title: str, points: Sequence[tuple[float, float]], x_label: str) -> st
     figure, axes = _figure(5.4, 3.4)
     axes.plot([100 * x for x, _ in points], [100 * y for _, y in points], color=_BLUE, marker="o", markersize=4)
     axes.set(xlabel=x_label, ylabel="accuracy, %", title=title)
+    axes.set_ylim(top=min(axes.get_ylim()[1], 100.5))
     axes.grid(alpha=0.3)
     return _svg(figure)
 

@@ -136,7 +136,7 @@ def _selective(points: Sequence[Mapping[str, float]]) -> str:
 
 def _robustness(found: Mapping[str, Any]) -> str:
     if not found:
-        return "<h2>Robustness</h2><p class=note>Not measured; --robustness and --responses do.</p>"
+        return "<h2>Robustness</h2><p class=note>Not measured; --robustness, --responses and --backgrounds do.</p>"
     conditions = found["conditions"]
     rows = [
         (name, c["kind"], _share(c["accuracy"]), c["log_loss"], f"{c['points_lost']:+.1f}")
@@ -169,8 +169,12 @@ def _plain(value: object) -> str:
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    lines = "".join("<tr>" + "".join(f"<td>{escape(str(cell))}</td>" for cell in row) + "</tr>" for row in rows)
+    lines = "".join("<tr>" + "".join(f"<td>{escape(_text(cell))}</td>" for cell in row) + "</tr>" for row in rows)
     return "<table><tr>" + "".join(f"<th>{escape(name)}</th>" for name in head) + f"</tr>{lines}</table>"
+
+
+def _text(cell: object) -> str:
+    return f"{cell:.4f}" if isinstance(cell, float) else str(cell)
 
 
 def _share(value: float) -> str:
