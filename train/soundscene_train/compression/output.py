@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from soundscene.settings import NETWORK_NAMES
 from soundscene_train.compression.curve import Point
@@ -14,6 +14,7 @@ from soundscene_train.files import writing
 
 __all__ = ["format_points", "write_points"]
 
+_WIDE_RATIO: Final = 5.0
 _LIMITS_BYTES: Final = (128_000, 131_072)
 _COLUMNS: Final = ("weight_bits", "pruned_share", "bytes", "nonzero_bytes", "correct", "clips", "log_loss")
 
@@ -80,6 +81,20 @@ def _plot(path: Path, points: Sequence[Point], title: str) -> None:
             axes.axvline(limit / 1000, color="grey", linewidth=0.8, linestyle=":")
         axes.set_xlabel("thousand bytes that are not 0 (dotted: 128 KB)")
         axes.set_ylabel(label)
+        _make_logarithmic(axes.xaxis)
+    losses = [point.log_loss for point in points]
+    if max(losses) > _WIDE_RATIO * min(losses) > 0.0:  # one loss of 10 would make a line of all others
+        _make_logarithmic(right.yaxis)
     left.legend(fontsize=8)
     figure.suptitle(title)
     figure.savefig(path, dpi=120)
+
+
+def _make_logarithmic(axis: Any) -> None:
+    """Give an axis a logarithmic scale with plain numbers at 1, 2 and 5."""
+    from matplotlib.ticker import LogLocator, NullLocator
+
+    axis.axes.set(**{f"{axis.axis_name}scale": "log"})
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter("{x:g}")
