@@ -51,7 +51,7 @@ def write_table(folder: Path, name: str, title: str, entries: Sequence[Entry], d
             writer.writerow(_HEADER)
             writer.writerows(_fields(entry) for entry in entries)
         (folder / f"{name}.md").write_text(format_entries(title, entries, dataset), encoding="utf-8")
-        _plot(folder / f"{name}.png", title, entries)
+        _plot(folder / f"{name}.png", f"{title}; on {dataset}", entries)
 
 
 def _fields(entry: Entry) -> tuple[object, ...]:
@@ -74,7 +74,7 @@ def _plot(path: Path, title: str, entries: Sequence[Entry]) -> None:
         places = [columns.index(entry.column) + (number - (len(rows) - 1) / 2) * width for entry in mine]
         below = [entry.mean - entry.interval.low if entry.interval else 0.0 for entry in mine]
         above = [entry.interval.high - entry.mean if entry.interval else 0.0 for entry in mine]
-        bars = axes.bar(places, [entry.mean for entry in mine], width * 0.9, label=row)
+        axes.bar(places, [entry.mean for entry in mine], width * 0.9, label=row)
         if any(above):
             axes.errorbar(places, [e.mean for e in mine], (below, above), fmt="none", ecolor="black", linewidth=1)
         printed = [(place, entry.paper) for place, entry in zip(places, mine, strict=True) if entry.paper is not None]
@@ -83,12 +83,12 @@ def _plot(path: Path, title: str, entries: Sequence[Entry]) -> None:
             [value for _, value in printed],
             marker="D",
             edgecolor="black",
-            color=bars.patches[0].get_facecolor(),
+            color="white",
             zorder=3,
         )
     axes.set_xticks(range(len(columns)), [name.replace("_", " ") for name in columns], rotation=30, ha="right")
     axes.set_ylim(0, 100)
-    axes.set_ylabel("accuracy, % (diamonds: the paper)")
+    axes.set_ylabel("accuracy, % (diamonds: the paper, on TAU)")
     axes.set_title(title)
-    axes.legend(fontsize=8, ncols=2)
+    figure.legend(loc="outside lower center", fontsize=8, ncols=4)
     figure.savefig(path, dpi=120)
