@@ -1,5 +1,6 @@
 """Recipes as files: every setting named, checked and written down."""
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +77,9 @@ def test_unknown_and_wrong_keys_are_refused(values: dict[str, Any], message: str
 
 def test_a_bad_file_is_named(tmp_path: Path) -> None:
     """Missing and broken files are named in the message."""
-    with pytest.raises(SettingsError, match=r"no recipe 'nowhere.toml': expected one of demo, paper, quick, strong"):
+    with pytest.raises(
+        SettingsError, match=r"'nowhere.toml': expected one of demo, paper, quick, small, strong"
+    ):
         load_recipe("nowhere.toml")
     broken = tmp_path / "broken.toml"
     for content in (b"epochs = [", b"\xff\xfe"):
@@ -94,10 +97,19 @@ def test_strong_fits_the_limit_at_a_byte_a_parameter_only() -> None:
     assert 4 * parameters > 131_072
 
 
+def test_small_is_strong_in_half_the_bits() -> None:
+    """Nothing but how weights are stored, and for how long they are trained so, tells the two recipes apart."""
+    small, strong = load_recipe("small"), load_recipe("strong")
+    assert small.storage.weight_bits * 2 == strong.storage.weight_bits
+    assert small.fit.quantise_last_share == 0.3
+    fit = dataclasses.replace(small.fit, quantise_last_share=strong.fit.quantise_last_share)
+    assert dataclasses.replace(small, name="strong", storage=strong.storage, fit=fit) == strong
+
+
 def test_the_papers_table_is_three_experiments() -> None:
     """Beside the packaged recipes, the other two rows differ from the paper's in the network alone."""
     paper = load_recipe("paper")
-    for name in ("paper", "strong"):
+    for name in ("paper", "small", "strong"):
         assert load_recipe(str(EXPERIMENTS / f"{name}.toml")) == load_recipe(name)
     for row in ("paper-cnn7", "paper-channel-restriction"):
         other = load_recipe(str(EXPERIMENTS / f"{row}.toml"))
