@@ -77,9 +77,7 @@ def test_unknown_and_wrong_keys_are_refused(values: dict[str, Any], message: str
 
 def test_a_bad_file_is_named(tmp_path: Path) -> None:
     """Missing and broken files are named in the message."""
-    with pytest.raises(
-        SettingsError, match=r"'nowhere.toml': expected one of demo, paper, quick, small, strong"
-    ):
+    with pytest.raises(SettingsError, match=r"'nowhere.toml': expected one of demo, paper, quick, small, strong"):
         load_recipe("nowhere.toml")
     broken = tmp_path / "broken.toml"
     for content in (b"epochs = [", b"\xff\xfe"):
