@@ -15,6 +15,7 @@ from soundscene_train.files import writing
 __all__ = ["format_points", "write_points"]
 
 _WIDE_RATIO: Final = 5.0
+"""Of the largest log loss to the smallest, from which the scale is logarithmic."""
 _LIMITS_BYTES: Final = (128_000, 131_072)
 _COLUMNS: Final = ("weight_bits", "pruned_share", "bytes", "nonzero_bytes", "correct", "clips", "log_loss")
 
