@@ -1,4 +1,4 @@
-"""pytest fixtures for the real parts: a Kafka broker and Prometheus, one of each for the whole run.
+"""pytest fixtures for the real parts: a Kafka broker, Prometheus and a browser, one of each for the whole run.
 
 Where a part is missing its tests are skipped with the reason; with SOUNDSCENE_REQUIRE_SERVICES=1 they fail.
 """
@@ -6,13 +6,16 @@ Where a part is missing its tests are skipped with the reason; with SOUNDSCENE_R
 import os
 import uuid
 from collections.abc import Callable, Iterator
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
 from scripts.kafka_broker import KafkaBroker, broker_jars
 from scripts.kafka_security import SecuredKafka
 from scripts.processes import ServiceError, require
+
+if TYPE_CHECKING:
+    from selenium.webdriver import Chrome
 
 CreateTopics = Callable[..., list[str]]
 
@@ -105,6 +108,29 @@ def prometheus_installed() -> None:
 def kcat() -> str:
     """Path of kcat, a Kafka client that shares no code with ours."""
     return _program("kcat", "kcat")
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Chrome]":
+    """A Chromium without a window, which fetches nothing by itself."""
+    program, driver = _program("chromium", "chromium"), _program("chromedriver", "chromium-driver")
+    from selenium.webdriver import Chrome, ChromeOptions
+    from selenium.webdriver.chrome.service import Service
+
+    options = ChromeOptions()
+    options.binary_location = program
+    words = ["headless=new", "disable-gpu", "disable-background-networking", "disable-component-update", "disable-sync"]
+    words += ["no-first-run", f"user-data-dir={tmp_path_factory.mktemp('chromium')}"]
+    if os.geteuid() == 0:
+        words.append("no-sandbox")  # without which it refuses to be root's
+    for word in words:
+        options.add_argument(f"--{word}")
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    chrome = Chrome(options=options, service=Service(driver))
+    try:
+        yield chrome
+    finally:
+        chrome.quit()
 
 
 def _program(name: str, debian_package: str) -> str:

@@ -211,7 +211,9 @@ def write_bundle(directory: Path | str, manifest_fields: Mapping[str, Any], file
     return load_bundle(target)
 
 
-def rewrite_bundle(bundle: Bundle, directory: Path | str, changes: Mapping[str, Any]) -> Bundle:
+def rewrite_bundle(
+    bundle: Bundle, directory: Path | str, changes: Mapping[str, Any], new_files: Mapping[str, bytes] | None = None
+) -> Bundle:
     """Write a bundle again, the same files under a manifest of which some fields are changed.
 
     Parameters
@@ -222,6 +224,8 @@ def rewrite_bundle(bundle: Bundle, directory: Path | str, changes: Mapping[str, 
         As in `write_bundle`.
     changes : mapping
         Fields of the manifest.
+    new_files : mapping of file name to bytes, or None
+        Instead of files of these names, or beside the others.
 
     Raises
     ------
@@ -239,7 +243,7 @@ def rewrite_bundle(bundle: Bundle, directory: Path | str, changes: Mapping[str, 
         raise BundleError(f"bundle {bundle.directory}: cannot be read: {error.strerror or error}") from error
     require_known_scores(SceneClassifier(bundle))  # writing stores what is scored here
     kept = {key: value for key, value in fields.items() if key not in _MADE_BY_WRITING}
-    return write_bundle(directory, {**kept, **changes}, files)
+    return write_bundle(directory, {**kept, **changes}, {**files, **(new_files or {})})
 
 
 def _not_yet_measured(labels: object) -> dict[str, list[float]]:

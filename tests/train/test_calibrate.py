@@ -85,6 +85,9 @@ def test_clips_calibrate_a_bundle_that_was_trained_without_them(
     assert made.calibration is not None
     assert made.calibration.fitted_on == "12 clips of esc10, part 3"
     assert made.version == "2"
+    page = Path("made/report.html").read_text()
+    assert f"it serves its scores with a temperature of {made.temperature}, fitted on 12 clips of esc10" in page
+    assert "How well it hears: tiny 2" in page
     promised = float(said.split("with the temperature ")[1].split()[0])
     assert main(["evaluate", "--bundle", "made", *data, "--out", "out"]) == 0
     found = json.loads(Path("out/evaluation.json").read_text())

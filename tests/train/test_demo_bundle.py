@@ -1,6 +1,7 @@
 """The bundle inside the package is what its documentation says."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +13,9 @@ from soundscene.classifier import SceneClassifier
 from soundscene.frontend import FrontEnd, patch
 from soundscene.settings import NETWORK_NAMES
 from soundscene_train import graphs
+from soundscene_train.assessment.page import render
 from soundscene_train.datasets import open_dataset
+from soundscene_train.export import REPORT_NAME
 from soundscene_train.recipe_files import load_recipe, parse_recipe
 
 
@@ -25,7 +28,31 @@ def test_it_says_where_it_comes_from() -> None:
     assert "Attribution 3.0" in bundle.provenance["citation"]
     assert bundle.provenance["command"].startswith("soundscene-train run --dataset esc10")
     assert bundle.provenance["train_clips"] == 320
-    assert (bundle.directory / "report.html").is_file()
+
+
+def test_its_report_is_drawn_from_its_manifest() -> None:
+    """Page and manifest say the same, the temperature that is served among it; plots differ from version to version."""
+    bundle = load_bundle()
+    assert bundle.calibration is not None
+    title, calibration = f"{bundle.name} {bundle.version}", bundle.calibration.to_dict()
+    drawn = render(title, bundle.labels, bundle.metrics, bundle.provenance["cost"], calibration)
+    shipped = (bundle.directory / REPORT_NAME).read_text(encoding="utf-8")
+    assert _without_plots(shipped) == _without_plots(drawn)
+    assert shipped.count("<svg") == drawn.count("<svg")
+
+
+def test_its_figures_agree_with_each_other() -> None:
+    """Classes, classifiers and the decision are counted from one confusion matrix of the decision."""
+    metrics = load_bundle().metrics
+    confusion = np.array(metrics["confusion"])
+    assert confusion.sum() == metrics["clip_count"]
+    assert np.trace(confusion) == metrics["correct_count"] == metrics["classifiers"]["product"]["correct_count"]
+    shares = np.diag(confusion) / confusion.sum(axis=1)
+    assert list(metrics["class_accuracy"].values()) == [round(float(share), 4) for share in shares]
+
+
+def _without_plots(page: str) -> str:
+    return re.sub(r"<svg.*?</svg>", "", page, flags=re.DOTALL)
 
 
 def test_it_fits_both_readings_of_128_kb() -> None:

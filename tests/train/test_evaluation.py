@@ -13,7 +13,7 @@ from soundscene_train.assessment.page import render
 from soundscene_train.assessment.summary import summarise
 from soundscene_train.errors import TrainingError
 from soundscene_train.evaluation import evaluate, evaluate_all, fuse_clips
-from soundscene_train.report import format_table, write_report
+from soundscene_train.report import format_table, headline, write_report
 
 LABELS = ("bus", "park", "tram")
 SCORES = np.array([[0.5, 0.3, 0.2], [0.1, 0.8, 0.1], [0.6, 0.2, 0.2], [0.25, 0.25, 0.5]])
@@ -70,7 +70,7 @@ def test_the_report_is_text_json_a_picture_and_a_page(tmp_path: Path) -> None:
     """All four files appear and agree with the result; the page fetches nothing and closes every tag."""
     clips = ClipScores(SCORES[None], np.arange(4), TRUTH, LABELS, DEVICES, ("",) * 4, ("3",), ("w", "x", "y", "z"))
     results = {"product": evaluate(SCORES, TRUTH, LABELS, DEVICES)}
-    metrics = {"tested_on": "part <3>", **summarise(clips, "product")}
+    metrics = {"tested_on": "part <3>", **headline(results, "product"), **summarise(clips, "product")}
     extra = {"title": "tiny", "labels": list(LABELS), "tested_on": ["3"], "metrics": metrics}
     write_report(tmp_path, results, LABELS, "product", extra)
     content = json.loads((tmp_path / "evaluation.json").read_text())
@@ -83,7 +83,7 @@ def test_the_report_is_text_json_a_picture_and_a_page(tmp_path: Path) -> None:
     assert "s4" in text
     assert (tmp_path / "confusion.png").read_bytes().startswith(b"\x89PNG")
     page = (tmp_path / "report.html").read_text()
-    assert page == render(content)
+    assert page == render("tiny", LABELS, content["metrics"])
     assert "part &lt;3&gt;" in page
     assert page.count("<svg") == page.count("</svg>") == 6
     assert not re.search(r'(src|href)="(?!#|data:)|url\((?!#)', page)

@@ -10,7 +10,9 @@ from soundscene.fusion import TEMPERATURES, Calibration
 from soundscene_train.assessment.assess import clips_to_test
 from soundscene_train.assessment.calibration import apply_temperature, fit_temperature, log_loss
 from soundscene_train.assessment.clip_scores import score_clips
+from soundscene_train.assessment.page import render
 from soundscene_train.errors import TrainingError
+from soundscene_train.export import REPORT_NAME
 from soundscene_train.plan import Plan
 from soundscene_train.stages import Reporter
 
@@ -76,7 +78,7 @@ def calibration_from_clips(bundle: Bundle, plan: Plan, reporter: Reporter) -> tu
 def calibrated_bundle(
     bundle: Bundle, calibration: Calibration, target: Path, version: str | None = None, command: str = ""
 ) -> Bundle:
-    """Write a bundle with a calibration: the same networks, files and metrics under another version.
+    """Write a bundle with a calibration: the same networks and metrics under another version; the report says so.
 
     Parameters
     ----------
@@ -96,12 +98,17 @@ def calibrated_bundle(
     BundleError
         The bundle does not score a known sound as it did where it was made, or cannot be written.
     """
+    version = version or f"{bundle.version}-calibrated"
     changes = {
-        "version": version or f"{bundle.version}-calibrated",
+        "version": version,
         "calibration": calibration.to_dict(),
         "provenance": {**bundle.provenance, "calibrated_by": command, "uncalibrated_hash": bundle.hash},
     }
-    return rewrite_bundle(bundle, target, changes)
+    if "classifiers" not in bundle.metrics:  # never tested, or by a version that drew its report of something else
+        return rewrite_bundle(bundle, target, changes)
+    title, cost = f"{bundle.name} {version}", bundle.provenance.get("cost")
+    page = render(title, bundle.labels, bundle.metrics, cost, calibration.to_dict())
+    return rewrite_bundle(bundle, target, changes, {REPORT_NAME: page.encode()})
 
 
 def _useful(temperature: float, clips: str) -> Calibration:

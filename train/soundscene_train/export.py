@@ -36,9 +36,12 @@ from soundscene_train.responses import trained_responses
 from soundscene_train.scoring import load_trained
 from soundscene_train.storage import pack, unpack
 
-__all__ = ["ExportNames", "export_bundle"]
+__all__ = ["REPORT_NAME", "ExportNames", "export_bundle"]
 
 Array = NDArray[np.float32]
+
+REPORT_NAME: Final = "report.html"
+"""In a bundle: how well it does, drawn from its manifest."""
 
 TOLERANCE: Final = 1e-5
 """Largest difference of a score between the trained and the exported network."""
@@ -96,7 +99,7 @@ def export_bundle(
     names : ExportNames
         How it is called.
     evaluation : mapping or None
-        What `evaluation.json` holds: its `metrics` go into the manifest, its figures into the bundle's `report.html`.
+        What `evaluation.json` holds: its `metrics` go into the manifest and, drawn, into the bundle's `report.html`.
 
     Raises
     ------
@@ -132,7 +135,7 @@ def export_bundle(
     cost = _cost(fields, files, exported, adds)
     fields["provenance"]["cost"] = cost
     if evaluation is not None:
-        files["report.html"] = render(evaluation, cost).encode()
+        files[REPORT_NAME] = render(f"{names.name} {names.version}", labels, metrics, cost).encode()
     return write_bundle(target, fields, files)
 
 

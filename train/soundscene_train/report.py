@@ -13,6 +13,8 @@ from soundscene_train.files import write_json, writing
 
 __all__ = ["format_table", "headline", "plot_confusion", "write_report"]
 
+_ROW: Final = ("correct_count", "accuracy", "macro_accuracy", "log_loss")
+
 _TITLES: Final = {
     "mel": "mel",
     "gammatone": "gammatone",
@@ -23,14 +25,10 @@ _TITLES: Final = {
 
 
 def headline(results: Mapping[str, Result], rule: str) -> dict[str, Any]:
-    """Return what a manifest says: the fused result without its confusion, the others by their accuracy."""
-    fused = results[rule].to_dict()
-    del fused["confusion"]
-    return {
-        **fused,
-        "rule": rule,
-        "accuracy_by_classifier": {name: round(result.accuracy, 4) for name, result in results.items()},
-    }
+    """Return what a manifest says: all of the fused result, and of each classifier what fits a row."""
+    found = {name: result.to_dict() for name, result in results.items()}
+    rows = {name: {key: result[key] for key in _ROW} for name, result in found.items()}
+    return {**found[rule], "rule": rule, "classifiers": rows}
 
 
 def format_table(results: Mapping[str, Result], rule: str) -> str:
@@ -72,7 +70,7 @@ def write_report(
     rule : {"product", "average"}
         The fused classifier that counts.
     extra : mapping
-        More to say in the JSON; the page needs `title`, `labels` and `metrics`.
+        More to say in the JSON; the page is of its `title` and `metrics`.
     cost : mapping or None
         What the bundle costs to serve, where it is made already.
 
@@ -82,10 +80,11 @@ def write_report(
         The folder cannot be written.
     """
     content = {"rule": rule, "results": {name: result.to_dict() for name, result in results.items()}, **extra}
+    page = render(extra["title"], labels, extra["metrics"], cost)
     with writing(folder, "the report"):
         write_json(folder / "evaluation.json", content)
         (folder / "evaluation.txt").write_text(format_table(results, rule), encoding="utf-8")
-        (folder / "report.html").write_text(render(content, cost), encoding="utf-8")
+        (folder / "report.html").write_text(page, encoding="utf-8")
         plot_confusion(folder / "confusion.png", results[rule], labels, _TITLES[rule])
 
 

@@ -151,7 +151,7 @@ def _tree_lines(value: Mapping[str, Any], indent: str) -> list[str]:
             lines += [f"{indent}{printable(key)}", *_tree_lines(item, indent + "  ")]
         elif isinstance(item, Mapping):
             lines.append(f"{indent}{printable(key):<26} {short}")
-        elif isinstance(item, list) and item and isinstance(item[0], Mapping):
+        elif isinstance(item, list) and item and isinstance(item[0], Mapping | list):
             lines.append(f"{indent}{printable(key):<26} ({len(item)} entries, shown by --json)")
         else:
             lines.append(f"{indent}{printable(key):<26} {_plain(item)}")

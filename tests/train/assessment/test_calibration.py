@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from soundscene.fusion import FusionSettings
 from soundscene_train.assessment.calibration import (
     apply_temperature,
     expected_calibration_error,
@@ -53,3 +54,12 @@ def test_leaving_out_the_unsure_pays(honest: tuple[NDArray[np.float64], NDArray[
     assert curve[-1]["coverage"] == pytest.approx(0.5)
     assert curve[-1]["accuracy"] > curve[0]["accuracy"] + 0.1
     assert np.mean(scores.max(axis=1) >= curve[5]["unsure_below"]) == pytest.approx(curve[5]["coverage"], abs=0.002)
+
+
+def test_a_threshold_close_to_1_keeps_what_it_promises_and_is_a_setting() -> None:
+    """Scores of a product crowd below 1: none that is kept falls out by rounding, and 1 itself is no setting."""
+    scores = 1.0 - np.geomspace(1e-16, 1e-3, 200)
+    curve = selective(np.stack([scores, 1.0 - scores], axis=1), np.zeros(200, np.int64))
+    for point in curve:
+        assert FusionSettings(unsure_below=point["unsure_below"]).unsure_below < 1.0
+        assert np.mean(scores >= point["unsure_below"]) >= point["coverage"]

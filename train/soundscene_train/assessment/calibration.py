@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Final
 
 import numpy as np
@@ -15,6 +16,8 @@ Scores = NDArray[np.float64]
 
 _TINY: Final = float(np.finfo(np.float64).tiny)
 _BINS: Final = 10
+_STEPS: Final = 1e9
+"""Of a threshold, from 0 to 1."""
 
 
 def log_loss(scores: Scores, truth: NDArray[np.int64]) -> float:
@@ -86,19 +89,19 @@ def selective(scores: Scores, truth: NDArray[np.int64]) -> list[dict[str, float]
     -------
     list of dict
         For coverages of 100, 95, ... 50 %: `coverage` (the share kept), `accuracy` of what is kept, and `unsure_below`,
-        the setting of the bundle that keeps it.
+        the setting of the bundle that keeps it, below 1 and rounded down: scores of a product come close to 1.
     """
     best, hits = scores.max(axis=1), scores.argmax(axis=1) == truth
     order = np.argsort(-best, kind="stable")
     curve = []
     for percent in range(100, 45, -5):
         kept = order[: max(1, -(-len(order) * percent // 100))]
-        threshold = 0.0 if percent == 100 else float(best[kept[-1]])
+        threshold = 0.0 if percent == 100 else math.floor(best[kept[-1]] * _STEPS) / _STEPS
         curve.append(
             {
                 "coverage": round(len(kept) / len(order), 4),
                 "accuracy": round(float(hits[kept].mean()), 4),
-                "unsure_below": round(threshold, 6),
+                "unsure_below": min(threshold, 1.0 - 1.0 / _STEPS),
             }
         )
     return curve

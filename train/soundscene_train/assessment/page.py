@@ -15,77 +15,88 @@ __all__ = ["render"]
 _STYLE: Final = """
 body{font:15px/1.5 system-ui,sans-serif;color:#1f2933;max-width:60rem;margin:2rem auto;padding:0 1rem}
 h1{font-size:1.6rem}h2{font-size:1.15rem;margin-top:2.2rem;border-bottom:1px solid #cbd2d9}
-table{border-collapse:collapse;margin:.6rem 0}
+table{border-collapse:collapse;margin:.6rem 0;display:block;overflow-x:auto}
 td,th{padding:.2rem .8rem;text-align:right;border-bottom:1px solid #e4e7eb}
 td:first-child,th:first-child{text-align:left;padding-left:0}svg{max-width:100%;height:auto}.note{color:#52606d}
 """
 
-_SERVED: Final = "A bundle serves the scores before it until `soundscene-train calibrate` puts it in."
+_UNTIL: Final = "A bundle serves the scores before it until `soundscene-train calibrate` puts it in."
 
 
-def render(content: Mapping[str, Any], cost: Mapping[str, Any] | None = None) -> str:
+def render(
+    title: str,
+    labels: Sequence[str],
+    metrics: Mapping[str, Any],
+    cost: Mapping[str, Any] | None = None,
+    calibration: Mapping[str, Any] | None = None,
+) -> str:
     """Return the page.
 
     Parameters
     ----------
-    content : mapping
-        What `evaluation.json` holds.
+    title : str
+        What was tested.
+    labels : sequence of str
+        In the order of the confusion matrix.
+    metrics : mapping
+        What a manifest's `metrics` and the `metrics` of `evaluation.json` hold.
     cost : mapping or None
         What a manifest's `provenance.cost` holds, where a bundle is made already.
+    calibration : mapping or None
+        What the manifest's `calibration` holds, of a bundle that was calibrated after the test.
     """
-    summary = content["metrics"]
     sections = [
-        _classifiers(content, summary, cost),
-        _classes_and_devices(content, summary),
-        _calibration(summary["calibration"]),
-        _selective(summary["selective_windows"]),
-        _robustness(summary.get("robustness", {})),
+        _classifiers(metrics, cost),
+        _classes_and_devices(labels, metrics),
+        _calibration(metrics["calibration"], calibration),
+        _selective(metrics["selective_windows"], with_thresholds=calibration is None),
+        _robustness(metrics.get("robustness", {})),
         _cost(cost),
     ]
-    title = f"How well it hears: {content['title']}"
+    title = f"How well it hears: {title}"
     return (
-        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
+        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1"><title>{escape(title)}</title>'
         f"<style>{_STYLE}</style></head>\n<body><h1>{escape(title)}</h1>"
-        f"<p class=note>Tested on {escape(str(summary['tested_on']))}.</p>\n" + "\n".join(sections) + "</body></html>\n"
+        f"<p class=note>Tested on {escape(str(metrics['tested_on']))}.</p>\n" + "\n".join(sections) + "</body></html>\n"
     )
 
 
-def _classifiers(content: Mapping[str, Any], summary: Mapping[str, Any], cost: Mapping[str, Any] | None) -> str:
+def _classifiers(metrics: Mapping[str, Any], cost: Mapping[str, Any] | None) -> str:
     rows = [
         (
             name,
-            f"{r['correct_count']}/{r['clip_count']}",
-            _share(r["accuracy"]),
-            _share(r["macro_accuracy"]),
-            r["log_loss"],
+            f"{row['correct_count']}/{metrics['clip_count']}",
+            _share(row["accuracy"]),
+            _share(row["macro_accuracy"]),
+            row["log_loss"],
         )
-        for name, r in content["results"].items()
+        for name, row in metrics["classifiers"].items()
     ]
-    interval = summary["accuracy_95"]
+    interval = metrics["accuracy_95"]
     price = f" One window costs {cost['cpu_milliseconds_per_window']} ms of {cost['processor']}." if cost else ""
     note = (
-        f"The decision is the {content['rule']} of three. 95 % interval of its accuracy: {_share(interval['low'])} to "
+        f"The decision is the {metrics['rule']} of three. 95 % interval of its accuracy: {_share(interval['low'])} to "
         f"{_share(interval['high'])} ({interval['method']}).{price}"
     )
     head = ("classifier", "clips right", "accuracy", "macro accuracy", "log loss")
     return f"<h2>Result</h2>{_table(head, rows)}<p>{escape(note)}</p>"
 
 
-def _classes_and_devices(content: Mapping[str, Any], summary: Mapping[str, Any]) -> str:
-    fused, labels = content["results"][content["rule"]], content["labels"]
-    confusion = np.asarray(fused["confusion"], float)
+def _classes_and_devices(labels: Sequence[str], metrics: Mapping[str, Any]) -> str:
+    confusion = np.asarray(metrics["confusion"], float)
     shares = confusion / confusion.sum(axis=1, keepdims=True).clip(min=1)
     texts = [[f"{int(count)}" if count else "" for count in row] for row in confusion]
     parts = [
         "<h2>Classes and devices</h2>",
-        figures.bars("By class, with 95 % intervals", fused["class_accuracy"], summary["class_95"]),
+        figures.bars("By class, with 95 % intervals", metrics["class_accuracy"], metrics["class_95"]),
         figures.heat_map("Confusion (rows: truth; clips)", labels, labels, shares, texts, x_label="decided"),
     ]
-    if fused["device_accuracy"]:
-        parts.append(figures.bars("By device, with 95 % intervals", fused["device_accuracy"], summary["device_95"]))
-        parts.append(_class_by_device(summary["class_by_device"], list(fused["device_accuracy"])))
-        parts.append(_table(("device", "log loss"), summary["device_log_loss"].items()))
-    methods = sorted({item["method"] for item in summary["class_95"].values()})
+    if metrics["device_accuracy"]:
+        parts.append(figures.bars("By device, with 95 % intervals", metrics["device_accuracy"], metrics["device_95"]))
+        parts.append(_class_by_device(metrics["class_by_device"], list(metrics["device_accuracy"])))
+        parts.append(_table(("device", "log loss"), metrics["device_log_loss"].items()))
+    methods = sorted({item["method"] for item in metrics["class_95"].values()})
     return "".join(parts) + f"<p class=note>Intervals by class: {escape(', '.join(methods))}.</p>"
 
 
@@ -97,40 +108,63 @@ def _class_by_device(cells: Mapping[str, Mapping[str, Sequence[int]]], devices: 
     return figures.heat_map("Class by device (clips right)", labels, devices, shares, texts, x_label="device")
 
 
-def _calibration(calibration: Mapping[str, Any]) -> str:
-    states = [(name, calibration[name]) for name in ("before", "after") if name in calibration]
+def _calibration(found: Mapping[str, Any], put_in: Mapping[str, Any] | None) -> str:
+    states = [(name, found[name]) for name in ("before", "after") if name in found]
     rows = [(name, state["log_loss"], _share(state["expected_calibration_error"])) for name, state in states]
-    note = "No temperature was fitted: that needs held-out training data, given by --calibrate-from."
-    if "temperature_by_part" in calibration:
-        each = ", ".join(f"{value} for part {part}" for part, value in calibration["temperature_by_part"].items())
-        note = (
-            f"Temperature {each}: each fitted on the clips of the other parts, which the networks that scored them had "
-            f"not seen; {calibration['temperature']} on all of them. {_SERVED}"
-        )
-    elif "temperature" in calibration:
-        fitted = calibration["fitted_on"]
-        note = (
-            f"Temperature {calibration['temperature']}, fitted on {fitted['clips']} held-out training clips "
-            f"(part {', '.join(fitted['parts'])}). {_SERVED}"
-        )
-    if (served := calibration.get("served_temperature", 1.0)) != 1.0:
-        note = f"Before: as served, calibrated with a temperature of {served}. {note}"
-    after = calibration.get("after", {}).get("reliability")
+    after = found.get("after", {}).get("reliability")
     return (
         "<h2>Calibration</h2>"
         + _table(("scores", "log loss", "expected calibration error"), rows)
-        + f"<p>{escape(note)}</p>"
-        + figures.reliability_plot(calibration["before"]["reliability"], after)
+        + f"<p>{escape(f'{_fitted(found)} {_served(found, put_in)}'.strip())}</p>"
+        + figures.reliability_plot(found["before"]["reliability"], after)
     )
 
 
-def _selective(points: Sequence[Mapping[str, float]]) -> str:
+def _fitted(found: Mapping[str, Any]) -> str:
+    """Say which temperature makes "after" of "before"."""
+    if "temperature_by_part" in found:
+        each = ", ".join(f"{value} for part {part}" for part, value in found["temperature_by_part"].items())
+        return (
+            f"Temperature {each}: each fitted on the clips of the other parts, which the networks that scored them had "
+            f"not seen; {found['temperature']} on all of them."
+        )
+    if "temperature" in found:
+        fitted = found["fitted_on"]
+        return (
+            f"Temperature {found['temperature']}, fitted on {fitted['clips']} held-out training clips "
+            f"(part {', '.join(fitted['parts'])})."
+        )
+    return "No temperature was fitted in this test: that needs held-out training data, given by --calibrate-from."
+
+
+def _served(found: Mapping[str, Any], put_in: Mapping[str, Any] | None) -> str:
+    """Say with which temperature the bundle serves its scores."""
+    if put_in is not None:
+        return (
+            f"The bundle was calibrated after this test: it serves its scores with a temperature of "
+            f"{put_in['temperature']}, fitted on {put_in['fitted_on']}."
+        )
+    if (served := found.get("served_temperature", 1.0)) != 1.0:
+        return f"Before: as served, calibrated with a temperature of {served}."
+    return _UNTIL if "temperature" in found else ""
+
+
+def _selective(points: Sequence[Mapping[str, float]], *, with_thresholds: bool) -> str:
+    """Draw accuracy against coverage; thresholds are of the scores that were tested, and of no others."""
     pairs = [(point["coverage"], point["accuracy"]) for point in points]
-    rows = [(_share(p["coverage"]), _share(p["accuracy"]), f"{p['unsure_below']:.4f}") for p in points]
+    rows = [(_share(p["coverage"]), _share(p["accuracy"]), f"{p['unsure_below']:.9g}") for p in points]
+    columns, note = 3, ""
+    if not with_thresholds:
+        columns = 2
+        note = (
+            "Before the calibration. The fusion.unsure_below that does it now is told by a test of this bundle "
+            "(soundscene-train evaluate)."
+        )
     return (
         "<h2>When unsure windows are declared not assessable</h2>"
         + figures.curve("Accuracy of the windows that are kept", pairs, "windows kept, %")
-        + _table(("windows kept", "accuracy", "fusion.unsure_below"), rows)
+        + _table(("windows kept", "accuracy", "fusion.unsure_below")[:columns], [row[:columns] for row in rows])
+        + (f"<p class=note>{note}</p>" if note else "")
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from soundscene.bundle import Bundle
 from soundscene_train.datasets import OWN_NAMES
@@ -15,6 +15,7 @@ from soundscene_train.plan import Plan
 __all__ = ["export_run", "require_score_of"]
 
 _EVALUATION: Final = "evaluation.json"
+_AGAIN: Final = "evaluate the run again"
 
 
 def export_run(plan: Plan, folder: Path, target: Path, names: ExportNames, metrics_from: Path | None = None) -> Bundle:
@@ -27,8 +28,8 @@ def export_run(plan: Plan, folder: Path, target: Path, names: ExportNames, metri
     """
     if metrics_from is not None:
         require_score_of(plan, metrics_from)
-    report = (metrics_from or folder) / _EVALUATION
-    evaluation = read_json(report, "what `evaluate` wrote", "evaluate the run again") if report.is_file() else None
+    home = metrics_from or folder
+    evaluation = _evaluation_in(home) if (home / _EVALUATION).is_file() else None
     return export_bundle(plan, folder, target, names, evaluation)
 
 
@@ -38,7 +39,7 @@ def require_score_of(plan: Plan, folder: Path) -> None:
     Raises
     ------
     TrainingError
-        It is not there, has not been evaluated, was trained by another recipe or on other data.
+        It is not there, has not been evaluated by this version, was trained by another recipe or on other data.
     """
     held = Plan.load(folder)
     if held.recipe != plan.recipe:
@@ -50,3 +51,12 @@ def require_score_of(plan: Plan, folder: Path) -> None:
         )
     if not (folder / _EVALUATION).is_file():
         raise TrainingError(f"{folder} has not been evaluated; run `soundscene-train evaluate` on it first")
+    _evaluation_in(folder)
+
+
+def _evaluation_in(folder: Path) -> dict[str, Any]:
+    """Read what `evaluate` wrote, with all that a report is drawn of."""
+    evaluation: dict[str, Any] = read_json(folder / _EVALUATION, "what `evaluate` wrote", _AGAIN)
+    if "classifiers" not in evaluation.get("metrics", {}):
+        raise TrainingError(f"{folder / _EVALUATION} was written by an earlier version; {_AGAIN}")
+    return evaluation

@@ -1,0 +1,115 @@
+"""The report in a real browser, of a test as large as they come: ten scenes, nine devices, every distortion."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from soundscene_train.assessment.assess import results_of
+from soundscene_train.assessment.clip_scores import ClipScores
+from soundscene_train.assessment.distortions import standard_distortions
+from soundscene_train.assessment.page import render
+from soundscene_train.assessment.summary import robustness, summarise
+from soundscene_train.report import headline
+
+if TYPE_CHECKING:
+    from selenium.webdriver import Chrome
+
+pytestmark = pytest.mark.integration
+
+LABELS = (
+    "airport", "bus", "metro", "metro_station", "park", "public_square", "shopping_mall", "street_pedestrian",
+    "street_traffic", "tram",
+)  # fmt: skip
+DEVICES = ("a", "b", "c", "s1", "s2", "s3", "s4", "s5", "s6")
+COST = {"cpu_milliseconds_per_window": 25.9, "processor": "a processor with a name as long as makers <give> them"}
+CALIBRATION = {"temperature": 2.5, "fitted_on": "360 clips <of a street>"}
+
+TEXTS = """
+return [...document.querySelectorAll('svg')].map(svg => {
+    const page = svg.getBoundingClientRect();
+    const box = text => {
+        const found = text.getBoundingClientRect();
+        return [found.left - page.left, found.top - page.top, found.right - page.left, found.bottom - page.top];
+    };
+    const texts = [...svg.querySelectorAll('g[id^=text_]')], slanted = /rotate\\(-?(?!90|0\\b)[1-9]/;
+    return {
+        size: [page.width, page.height],
+        texts: texts.map(box),
+        isSlanted: texts.map(text => slanted.test(text.innerHTML)),
+    };
+})
+"""
+"""Of each plot its size, the left, top, right and bottom of each of its texts, in pixels, and whether it is slanted."""
+
+
+@pytest.fixture(scope="module")
+def metrics() -> dict[str, Any]:
+    """Of 360 clips, each class by each device, half of them right."""
+    generator = np.random.default_rng(0)
+    truth, device = np.divmod(np.arange(360) % 90, 9)
+    windows = generator.dirichlet(np.full(10, 0.4), (3, 360)) + np.eye(10)[truth] * generator.random((3, 360, 1))
+    windows /= windows.sum(axis=2, keepdims=True)
+    devices, names = tuple(DEVICES[index] for index in device), tuple(f"{number}.wav" for number in range(360))
+    scores = ClipScores(windows, np.arange(360), truth, LABELS, devices, ("",) * 360, ("test",), names)
+    spoilt = {one.name: (one, scores) for one in standard_distortions()}
+    return {
+        "tested_on": "tau2020: the same recipe trained on train and tested on test",
+        **headline(results_of(scores), "product"),
+        **summarise(scores, "product"),
+        "robustness": robustness(scores, spoilt, "product"),
+    }
+
+
+@pytest.fixture
+def page(metrics: dict[str, Any], tmp_path: Path) -> str:
+    """Address of the report of a calibrated bundle."""
+    path = tmp_path / "report.html"
+    path.write_text(render("street 1", LABELS, metrics, COST, CALIBRATION), encoding="utf-8")
+    return path.as_uri()
+
+
+def test_it_is_whole_by_itself(browser: Chrome, page: str) -> None:
+    """The browser asks for nothing beside the file, has nothing to complain about, and shows names as they are."""
+    browser.get(page)
+    assert browser.execute_script("return performance.getEntriesByType('resource').length") == 0
+    assert browser.execute("getLog", {"type": "browser"})["value"] == []
+    assert browser.title == "How well it hears: street 1"
+    text = browser.execute_script("return document.body.innerText")
+    for expected in ("as makers <give> them", "a temperature of 2.5, fitted on 360 clips <of a street>"):
+        assert expected in text
+    assert "fusion.unsure_below\t" not in text, "thresholds of scores before the calibration"
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_it_fits_a_phone_and_a_screen(browser: Chrome, page: str, width: int) -> None:
+    """Nothing lies beyond the right edge; what is wider scrolls by itself."""
+    size = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": width < 600}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    browser.get(page)
+    assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+    assert all(0 < plot["size"][0] <= width for plot in browser.execute_script(TEXTS))
+
+
+def test_every_text_of_a_plot_can_be_read(browser: Chrome, page: str) -> None:
+    """Each lies inside its plot, and none on another, as far as boxes tell: those of slanted texts overlap anyway."""
+    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    browser.get(page)
+    plots = browser.execute_script(TEXTS)
+    assert [len(plot["texts"]) > 5 for plot in plots] == [True] * 7
+    for plot in plots:
+        boxes = np.array(plot["texts"])
+        assert (boxes[:, :2] >= 0.0).all()
+        assert (boxes[:, 2:] <= plot["size"]).all()
+        assert not overlapping(boxes[~np.array(plot["isSlanted"])])
+
+
+def overlapping(boxes: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> list[tuple[int, int]]:
+    """Pairs of boxes [left, top, right, bottom] that share more than a pixel."""
+    first, second = np.triu_indices(len(boxes), 1)
+    sides = np.minimum(boxes[first, 2:], boxes[second, 2:]) - np.maximum(boxes[first, :2], boxes[second, :2])
+    shared = (sides > 1.0).all(axis=1)
+    return list(zip(first[shared].tolist(), second[shared].tolist(), strict=True))
