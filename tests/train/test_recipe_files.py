@@ -77,7 +77,9 @@ def test_unknown_and_wrong_keys_are_refused(values: dict[str, Any], message: str
 
 def test_a_bad_file_is_named(tmp_path: Path) -> None:
     """Missing and broken files are named in the message."""
-    with pytest.raises(SettingsError, match=r"'nowhere.toml': expected one of demo, paper, quick, small, strong"):
+    with pytest.raises(
+        SettingsError, match=r"'nowhere.toml': expected one of demo, paper, quick, small, steady, strong"
+    ):
         load_recipe("nowhere.toml")
     broken = tmp_path / "broken.toml"
     for content in (b"epochs = [", b"\xff\xfe"):
@@ -104,10 +106,18 @@ def test_small_is_strong_in_half_the_bits() -> None:
     assert dataclasses.replace(small, name="strong", storage=strong.storage, fit=fit) == strong
 
 
+def test_steady_is_strong_with_band_means_left_in() -> None:
+    """Nothing else tells the two recipes apart."""
+    steady, strong = load_recipe("steady"), load_recipe("strong")
+    assert steady.front_end.remove_band_means == ()
+    front_end = dataclasses.replace(steady.front_end, remove_band_means=strong.front_end.remove_band_means)
+    assert dataclasses.replace(steady, name="strong", front_end=front_end) == strong
+
+
 def test_the_papers_table_is_three_experiments() -> None:
     """Beside the packaged recipes, the other two rows differ from the paper's in the network alone."""
     paper = load_recipe("paper")
-    for name in ("paper", "small", "strong"):
+    for name in ("paper", "small", "steady", "strong"):
         assert load_recipe(str(EXPERIMENTS / f"{name}.toml")) == load_recipe(name)
     for row in ("paper-cnn7", "paper-channel-restriction"):
         other = load_recipe(str(EXPERIMENTS / f"{row}.toml"))
