@@ -5,9 +5,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from soundscene.audio_files import AudioFile
 from soundscene.bundle import Bundle, load_bundle
+from soundscene.classifier import SceneClassifier
 from soundscene.cli.info import bundle_to_dict, bundle_to_text
 from soundscene.fusion import Calibration
 from soundscene_train.__main__ import main
@@ -101,6 +104,34 @@ def test_clips_calibrate_a_bundle_that_was_trained_without_them(
     assert main([*words, "--out", "other", "--test-parts", "1"]) == 2
     assert "trained on 1" in capsys.readouterr().err
     assert not Path("other").exists()
+
+
+def test_a_threshold_keeps_what_the_report_of_the_calibrated_bundle_says(
+    bundle: Bundle, esc_plan: Plan, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`calibrate --unsure-below` takes a threshold of the report; as many windows are assessable as stand beside it."""
+    data = ["--dataset", "esc10", "--data-dir", str(esc_plan.data_dir)]
+    words = ["calibrate", "--bundle", str(bundle.directory), *data, "--out", str(tmp_path / "made")]
+    assert main(words) == 0
+    assert load_bundle(tmp_path / "made").fusion == bundle.fusion
+    assert main(["evaluate", "--bundle", str(tmp_path / "made"), *data, "--out", str(tmp_path / "out")]) == 0
+    points = json.loads((tmp_path / "out" / "evaluation.json").read_text())["metrics"]["selective_windows"]
+    point = next(one for one in points if one["coverage"] < 0.8)
+    capsys.readouterr()
+    assert main([*words, "--unsure-below", str(point["unsure_below"])]) == 0
+    assert "are declared not assessable" in capsys.readouterr().out
+    made = load_bundle(tmp_path / "made")
+    assert made.fusion == replace(bundle.fusion, unsure_below=point["unsure_below"])
+    classifier, kept = SceneClassifier(made), []
+    selection = esc_plan.open()
+    for index in selection.test_clips:
+        with AudioFile(selection.dataset.clips[index].path) as audio:
+            kept += [classifier.classify(window).assessable for window in audio.windows(made.front_end)]
+    assert np.mean(kept) == pytest.approx(point["coverage"], abs=1e-4)
+    for wrong in ("1", "-0.1", "much"):
+        with pytest.raises(SystemExit):
+            main([*words, f"--unsure-below={wrong}"])
+        assert "must be a score from 0 up, below 1" in capsys.readouterr().err
 
 
 def test_half_a_data_set_is_no_wish_for_the_metrics(

@@ -234,8 +234,12 @@ def _calibrate(arguments: argparse.Namespace, command: str) -> None:
             plan, _ = _plan_of(arguments, command, reporter)
             calibration, before, after = calibration_from_clips(bundle, plan, reporter)
         print(f"log loss of these clips: {before:.3f}, with the temperature {after:.3f}")
-    made = calibrated_bundle(bundle, calibration, arguments.out, arguments.bundle_version, command)
+    made = calibrated_bundle(
+        bundle, calibration, arguments.out, arguments.bundle_version, command, unsure_below=arguments.unsure_below
+    )
     print(f"temperature {calibration.temperature:g}, fitted on {calibration.fitted_on}")
+    if threshold := made.fusion.unsure_below:
+        print(f"windows whose best score is below {threshold:g} are declared not assessable")
     print(f"bundle {made.name} {made.version}: {made.directory}")
 
 

@@ -218,6 +218,12 @@ def _add_calibrate_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--bundle", type=Path, metavar="DIR", required=True, help="a finished bundle")
     parser.add_argument("--out", type=Path, metavar="DIR", required=True, help="the calibrated bundle's folder")
     parser.add_argument("--bundle-version", metavar="V", help="(the bundle's, and -calibrated)")
+    parser.add_argument(
+        "--unsure-below",
+        type=_threshold,
+        metavar="SCORE",
+        help="declare windows not assessable whose best score is lower; the report tells what it keeps (the bundle's)",
+    )
     _add_plan_arguments(parser)
     parser.set_defaults(dataset=None, jobs=1)
 
@@ -238,6 +244,14 @@ def _gain_db(text: str) -> float:
         if abs(value := float(text)) <= _LARGEST_GAIN_DB:
             return value
     raise argparse.ArgumentTypeError(f"must lie within -{_LARGEST_GAIN_DB} and {_LARGEST_GAIN_DB} dB, got {text!r}")
+
+
+def _threshold(text: str) -> float:
+    """Read a score that a window can reach."""
+    with suppress(ValueError):
+        if 0.0 <= (value := float(text)) < 1.0:
+            return value
+    raise argparse.ArgumentTypeError(f"must be a score from 0 up, below 1, got {text!r}")
 
 
 def _at_least(lowest: int) -> Callable[[str], int]:

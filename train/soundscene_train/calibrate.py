@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from soundscene.bundle import Bundle, rewrite_bundle
@@ -76,7 +77,13 @@ def calibration_from_clips(bundle: Bundle, plan: Plan, reporter: Reporter) -> tu
 
 
 def calibrated_bundle(
-    bundle: Bundle, calibration: Calibration, target: Path, version: str | None = None, command: str = ""
+    bundle: Bundle,
+    calibration: Calibration,
+    target: Path,
+    version: str | None = None,
+    command: str = "",
+    *,
+    unsure_below: float | None = None,
 ) -> Bundle:
     """Write a bundle with a calibration: the same networks and metrics under another version; the report says so.
 
@@ -92,16 +99,22 @@ def calibrated_bundle(
         None puts "-calibrated" behind the old one.
     command : str
         What made it, for the record.
+    unsure_below : float in [0, 1), or None
+        Windows whose best score is lower are declared not assessable; None leaves the bundle's threshold.
 
     Raises
     ------
+    SettingsError
+        The threshold is none.
     BundleError
         The bundle does not score a known sound as it did where it was made, or cannot be written.
     """
     version = version or f"{bundle.version}-calibrated"
+    fusion = bundle.fusion if unsure_below is None else replace(bundle.fusion, unsure_below=unsure_below)
     changes = {
         "version": version,
         "calibration": calibration.to_dict(),
+        "fusion": fusion.to_dict(),
         "provenance": {**bundle.provenance, "calibrated_by": command, "uncalibrated_hash": bundle.hash},
     }
     if "classifiers" not in bundle.metrics:  # never tested, or by a version that drew its report of something else

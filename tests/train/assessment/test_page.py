@@ -12,13 +12,11 @@ from soundscene_train.assessment.assess import results_of
 from soundscene_train.assessment.clip_scores import ClipScores
 from soundscene_train.assessment.distortions import standard_distortions
 from soundscene_train.assessment.page import render
-from soundscene_train.assessment.summary import robustness, summarise
+from soundscene_train.assessment.summary import cross_fitted_calibration, robustness, summarise
 from soundscene_train.report import headline
 
 if TYPE_CHECKING:
     from selenium.webdriver import Chrome
-
-pytestmark = pytest.mark.integration
 
 LABELS = (
     "airport", "bus", "metro", "metro_station", "park", "public_square", "shopping_mall", "street_pedestrian",
@@ -46,21 +44,28 @@ return [...document.querySelectorAll('svg')].map(svg => {
 """Of each plot its size, the left, top, right and bottom of each of its texts, in pixels, and whether it is slanted."""
 
 
-@pytest.fixture(scope="module")
-def metrics() -> dict[str, Any]:
-    """Of 360 clips, each class by each device, half of them right."""
+def _scores() -> ClipScores:
+    """Of 360 clips, each class by each device, a good part of them right."""
     generator = np.random.default_rng(0)
     truth, device = np.divmod(np.arange(360) % 90, 9)
     windows = generator.dirichlet(np.full(10, 0.4), (3, 360)) + np.eye(10)[truth] * generator.random((3, 360, 1))
     windows /= windows.sum(axis=2, keepdims=True)
     devices, names = tuple(DEVICES[index] for index in device), tuple(f"{number}.wav" for number in range(360))
-    scores = ClipScores(windows, np.arange(360), truth, LABELS, devices, ("",) * 360, ("test",), names)
-    spoilt = {one.name: (one, scores) for one in standard_distortions()}
+    return ClipScores(windows, np.arange(360), truth, LABELS, devices, ("",) * 360, ("test",), names)
+
+
+SCORES = _scores()
+
+
+@pytest.fixture(scope="module")
+def metrics() -> dict[str, Any]:
+    """What a manifest would hold."""
+    spoilt = {one.name: (one, SCORES) for one in standard_distortions()}
     return {
         "tested_on": "tau2020: the same recipe trained on train and tested on test",
-        **headline(results_of(scores), "product"),
-        **summarise(scores, "product"),
-        "robustness": robustness(scores, spoilt, "product"),
+        **headline(results_of(SCORES), "product"),
+        **summarise(SCORES, "product"),
+        "robustness": robustness(SCORES, spoilt, "product"),
     }
 
 
@@ -72,6 +77,7 @@ def page(metrics: dict[str, Any], tmp_path: Path) -> str:
     return path.as_uri()
 
 
+@pytest.mark.integration
 def test_it_is_whole_by_itself(browser: Chrome, page: str) -> None:
     """The browser asks for nothing beside the file, has nothing to complain about, and shows names as they are."""
     browser.get(page)
@@ -81,9 +87,22 @@ def test_it_is_whole_by_itself(browser: Chrome, page: str) -> None:
     text = browser.execute_script("return document.body.innerText")
     for expected in ("as makers <give> them", "a temperature of 2.5, fitted on 360 clips <of a street>"):
         assert expected in text
-    assert "fusion.unsure_below\t" not in text, "thresholds of scores before the calibration"
 
 
+def test_thresholds_are_of_the_scores_that_are_served(metrics: dict[str, Any]) -> None:
+    """Before calibration both are told; a calibrated bundle's are its own, or none where its temperature is another."""
+    found = cross_fitted_calibration([SCORES, SCORES], "product")
+    known = {**metrics, "calibration": {**metrics["calibration"], **found}}
+    before, after = metrics["selective_windows"][5]["unsure_below"], found["selective_windows"][5]["unsure_below"]
+    assert f"{before:.9g}" != f"{after:.9g}"
+    its_own = {"temperature": found["temperature"], "fitted_on": "these clips"}
+    for calibration, expected in ((None, (True, True)), (its_own, (False, True)), (CALIBRATION, (False, False))):
+        page = render("street 1", LABELS, known, COST, calibration)
+        assert tuple(f"<td>{threshold:.9g}</td>" in page for threshold in (before, after)) == expected
+    assert f"{before:.9g}" in render("street 1", LABELS, metrics, COST)
+
+
+@pytest.mark.integration
 @pytest.mark.parametrize("width", [390, 1280])
 def test_it_fits_a_phone_and_a_screen(browser: Chrome, page: str, width: int) -> None:
     """Nothing lies beyond the right edge; what is wider scrolls by itself."""
@@ -94,6 +113,7 @@ def test_it_fits_a_phone_and_a_screen(browser: Chrome, page: str, width: int) ->
     assert all(0 < plot["size"][0] <= width for plot in browser.execute_script(TEXTS))
 
 
+@pytest.mark.integration
 def test_every_text_of_a_plot_can_be_read(browser: Chrome, page: str) -> None:
     """Each lies inside its plot, and none on another, as far as boxes tell: those of slanted texts overlap anyway."""
     browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})

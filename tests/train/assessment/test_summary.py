@@ -35,6 +35,18 @@ def test_the_product_of_three_that_agree_is_mended_by_a_temperature_of_three(tes
     assert sum(entry["count"] for entry in found["after"]["reliability"]) == 6000
 
 
+def test_thresholds_of_calibrated_scores_keep_what_they_promise(tests: list[ClipScores]) -> None:
+    """Served with the temperature that is found, windows at or above each threshold are as many and as often right."""
+    found = cross_fitted_calibration(tests, "product")
+    served = [replace(one, temperature=found["temperature"]).fused_windows("product") for one in tests]
+    best = np.concatenate([scores.max(axis=1) for scores in served])
+    hits = np.concatenate([scores.argmax(axis=1) == one.truth for scores, one in zip(served, tests, strict=True)])
+    for point in found["selective_windows"]:
+        kept = best >= point["unsure_below"]
+        assert kept.mean() == pytest.approx(point["coverage"], abs=0.001)
+        assert hits[kept].mean() == pytest.approx(point["accuracy"], abs=0.001)
+
+
 def test_a_temperature_is_not_fitted_on_a_clip_that_is_tested(tests: list[ClipScores]) -> None:
     """One clip in both is refused by name, whatever the parts are called."""
     names = tuple(f"{number}.wav" for number in range(len(tests[0].truth)))

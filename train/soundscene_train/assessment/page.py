@@ -21,6 +21,10 @@ td:first-child,th:first-child{text-align:left;padding-left:0}svg{max-width:100%;
 """
 
 _UNTIL: Final = "A bundle serves the scores before it until `soundscene-train calibrate` puts it in."
+_NO_THRESHOLDS: Final = (
+    "Before the calibration. The fusion.unsure_below that does it now is told by a test of this bundle "
+    "(soundscene-train evaluate)."
+)
 
 
 def render(
@@ -49,7 +53,7 @@ def render(
         _classifiers(metrics, cost),
         _classes_and_devices(labels, metrics),
         _calibration(metrics["calibration"], calibration),
-        _selective(metrics["selective_windows"], with_thresholds=calibration is None),
+        _selective(metrics, calibration),
         _robustness(metrics.get("robustness", {})),
         _cost(cost),
     ]
@@ -149,23 +153,27 @@ def _served(found: Mapping[str, Any], put_in: Mapping[str, Any] | None) -> str:
     return _UNTIL if "temperature" in found else ""
 
 
-def _selective(points: Sequence[Mapping[str, float]], *, with_thresholds: bool) -> str:
-    """Draw accuracy against coverage; thresholds are of the scores that were tested, and of no others."""
+def _selective(metrics: Mapping[str, Any], put_in: Mapping[str, Any] | None) -> str:
+    """Draw accuracy against coverage; thresholds are of scores at one temperature, and of no others."""
+    as_tested, found = metrics["selective_windows"], metrics["calibration"]
+    calibrated = found.get("selective_windows", [])
+    head = ("windows kept", "accuracy", "fusion.unsure_below")
+    if put_in is None:
+        points, tables = as_tested, _table(head, _thresholds(as_tested))
+        if calibrated:
+            tables += _table((*head[:2], f"{head[2]}, once calibrated"), _thresholds(calibrated))
+    elif calibrated and put_in["temperature"] == found["temperature"]:
+        points, tables = calibrated, _table(head, _thresholds(calibrated))
+    else:
+        points, tables = as_tested, _table(head[:2], [row[:2] for row in _thresholds(as_tested)])
+        tables += f"<p class=note>{_NO_THRESHOLDS}</p>"
     pairs = [(point["coverage"], point["accuracy"]) for point in points]
-    rows = [(_share(p["coverage"]), _share(p["accuracy"]), f"{p['unsure_below']:.9g}") for p in points]
-    columns, note = 3, ""
-    if not with_thresholds:
-        columns = 2
-        note = (
-            "Before the calibration. The fusion.unsure_below that does it now is told by a test of this bundle "
-            "(soundscene-train evaluate)."
-        )
-    return (
-        "<h2>When unsure windows are declared not assessable</h2>"
-        + figures.curve("Accuracy of the windows that are kept", pairs, "windows kept, %")
-        + _table(("windows kept", "accuracy", "fusion.unsure_below")[:columns], [row[:columns] for row in rows])
-        + (f"<p class=note>{note}</p>" if note else "")
-    )
+    plot = figures.curve("Accuracy of the windows that are kept", pairs, "windows kept, %")
+    return f"<h2>When unsure windows are declared not assessable</h2>{plot}{tables}"
+
+
+def _thresholds(points: Sequence[Mapping[str, float]]) -> list[tuple[str, str, str]]:
+    return [(_share(p["coverage"]), _share(p["accuracy"]), f"{p['unsure_below']:.9g}") for p in points]
 
 
 def _robustness(found: Mapping[str, Any]) -> str:

@@ -65,11 +65,12 @@ def summarise(scores: ClipScores, rule: str, held_out: ClipScores | None = None)
         "selective_windows": selective(scores.fused_windows(rule), scores.truth[scores.clip_of_window]),
     }
     if held_out is not None:
-        temperature = held_out_temperature(scores, held_out, rule)
+        temperature = round(held_out_temperature(scores, held_out, rule), 4)
         summary["calibration"] |= {
-            "temperature": round(temperature, 4),
+            "temperature": temperature,
             "fitted_on": {"parts": list(held_out.parts), "clips": len(held_out.truth)},
             "after": _calibration(apply_temperature(fused, temperature / scores.temperature), scores.truth),
+            "selective_windows": _selective_at(temperature, [scores], rule),
         }
     return summary
 
@@ -108,7 +109,8 @@ def cross_fitted_calibration(tests: Sequence[ClipScores], rule: str) -> dict[str
     Returns
     -------
     dict
-        `temperature`, fitted on all; `temperature_by_part`; and `after`, over the clips of all tests.
+        `temperature`, fitted on all; `temperature_by_part`; `after`, over the clips of all tests; and
+        `selective_windows`, at the temperature that was fitted on all.
     """
     fused, truths = [one.fused(rule) for one in tests], [one.truth for one in tests]
     by_part, mended = {}, []
@@ -118,10 +120,12 @@ def cross_fitted_calibration(tests: Sequence[ClipScores], rule: str) -> dict[str
         by_part[", ".join(one.parts)] = round(temperature, 4)
         mended.append(apply_temperature(fused[number], temperature))
     every = np.concatenate(truths)
+    temperature = round(fit_temperature(np.concatenate(fused), every), 4)
     return {
-        "temperature": round(fit_temperature(np.concatenate(fused), every), 4),
+        "temperature": temperature,
         "temperature_by_part": by_part,
         "after": _calibration(np.concatenate(mended), every),
+        "selective_windows": _selective_at(temperature, tests, rule),
     }
 
 
@@ -199,6 +203,12 @@ def _calibration(fused: NDArray[np.float64], truth: NDArray[np.int64]) -> dict[s
         "expected_calibration_error": round(expected_calibration_error(fused, truth), 4),
         "reliability": reliability(fused, truth),
     }
+
+
+def _selective_at(temperature: float, tests: Sequence[ClipScores], rule: str) -> list[dict[str, float]]:
+    """Accuracy against coverage of windows that are served with a temperature, and the thresholds of these scores."""
+    windows = [apply_temperature(one.fused_windows(rule), temperature / one.temperature) for one in tests]
+    return selective(np.concatenate(windows), np.concatenate([one.truth[one.clip_of_window] for one in tests]))
 
 
 def _class_by_device(scores: ClipScores, hits: NDArray[np.bool_]) -> dict[str, dict[str, list[int]]]:
