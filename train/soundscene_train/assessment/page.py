@@ -59,7 +59,7 @@ def render(
     ]
     title = f"How well it hears: {title}"
     return (
-        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         f'<meta name="viewport" content="width=device-width, initial-scale=1"><title>{escape(title)}</title>'
         f"<style>{_STYLE}</style></head>\n<body><h1>{escape(title)}</h1>"
         f"<p class=note>Tested on {escape(str(metrics['tested_on']))}.</p>\n" + "\n".join(sections) + "</body></html>\n"
@@ -145,7 +145,7 @@ def _served(found: Mapping[str, Any], put_in: Mapping[str, Any] | None) -> str:
     """Say with which temperature the bundle serves its scores."""
     if put_in is not None:
         return (
-            f"The bundle was calibrated after this test: it serves its scores with a temperature of "
+            "The bundle was calibrated after this test: it serves its scores with a temperature of "
             f"{put_in['temperature']}, fitted on {put_in['fitted_on']}."
         )
     if (served := found.get("served_temperature", 1.0)) != 1.0:
