@@ -114,6 +114,7 @@ def kcat() -> str:
 def browser(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Chrome]":
     """A Chromium without a window, which fetches nothing by itself."""
     program, driver = _program("chromium", "chromium"), _program("chromedriver", "chromium-driver")
+    from selenium.common.exceptions import WebDriverException
     from selenium.webdriver import Chrome, ChromeOptions
     from selenium.webdriver.chrome.service import Service
 
@@ -126,7 +127,10 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Chrome]":
     for word in words:
         options.add_argument(f"--{word}")
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    chrome = Chrome(options=options, service=Service(driver))
+    try:
+        chrome = Chrome(options=options, service=Service(driver))
+    except WebDriverException as error:  # as in containers that let nobody but root do without its sandbox
+        unavailable(f"`chromium` does not start here: {(error.msg or '').splitlines()[:1]}")
     try:
         yield chrome
     finally:
