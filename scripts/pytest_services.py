@@ -1,4 +1,4 @@
-"""pytest fixtures for the real parts: a Kafka broker, Prometheus and a browser, one of each for the whole run.
+"""pytest fixtures for the real parts: a Kafka broker, Prometheus and a browser.
 
 Where a part is missing its tests are skipped with the reason; with SOUNDSCENE_REQUIRE_SERVICES=1 they fail.
 """
@@ -110,7 +110,7 @@ def kcat() -> str:
     return _program("kcat", "kcat")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Chrome]":
     """A Chromium without a window, which fetches nothing by itself."""
     program, driver = _program("chromium", "chromium"), _program("chromedriver", "chromium-driver")
