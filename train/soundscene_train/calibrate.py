@@ -119,8 +119,8 @@ def calibrated_bundle(
     }
     if "classifiers" not in bundle.metrics:  # never tested, or by a version that drew its report of something else
         return rewrite_bundle(bundle, target, changes)
-    title, cost = f"{bundle.name} {version}", bundle.provenance.get("cost")
-    page = render(title, bundle.labels, bundle.metrics, cost, calibration.to_dict())
+    title, cost, threshold = f"{bundle.name} {version}", bundle.provenance.get("cost"), fusion.unsure_below
+    page = render(title, bundle.labels, bundle.metrics, cost, calibration.to_dict(), unsure_below=threshold)
     return rewrite_bundle(bundle, target, changes, {REPORT_NAME: page.encode()})
 
 

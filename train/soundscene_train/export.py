@@ -135,7 +135,8 @@ def export_bundle(
     cost = _cost(fields, files, exported, adds)
     fields["provenance"]["cost"] = cost
     if evaluation is not None:
-        files[REPORT_NAME] = render(f"{names.name} {names.version}", labels, metrics, cost).encode()
+        title, threshold = f"{names.name} {names.version}", recipe.fusion.unsure_below
+        files[REPORT_NAME] = render(title, labels, metrics, cost, unsure_below=threshold).encode()
     return write_bundle(target, fields, files)
 
 

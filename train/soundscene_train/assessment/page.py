@@ -33,6 +33,8 @@ def render(
     metrics: Mapping[str, Any],
     cost: Mapping[str, Any] | None = None,
     calibration: Mapping[str, Any] | None = None,
+    *,
+    unsure_below: float = 0.0,
 ) -> str:
     """Return the page.
 
@@ -48,12 +50,14 @@ def render(
         What a manifest's `provenance.cost` holds, where a bundle is made already.
     calibration : mapping or None
         What the manifest's `calibration` holds, of a bundle that was calibrated after the test.
+    unsure_below : float in [0, 1)
+        Of the manifest's `fusion`, where a bundle is made already.
     """
     sections = [
         _classifiers(metrics, cost),
         _classes_and_devices(labels, metrics),
         _calibration(metrics["calibration"], calibration),
-        _selective(metrics, calibration),
+        _selective(metrics, calibration, unsure_below),
         _robustness(metrics.get("robustness", {})),
         _cost(cost),
     ]
@@ -153,7 +157,7 @@ def _served(found: Mapping[str, Any], put_in: Mapping[str, Any] | None) -> str:
     return _UNTIL if "temperature" in found else ""
 
 
-def _selective(metrics: Mapping[str, Any], put_in: Mapping[str, Any] | None) -> str:
+def _selective(metrics: Mapping[str, Any], put_in: Mapping[str, Any] | None, unsure_below: float) -> str:
     """Draw accuracy against coverage; thresholds are of scores at one temperature, and of no others."""
     as_tested, found = metrics["selective_windows"], metrics["calibration"]
     calibrated = found.get("selective_windows", [])
@@ -167,6 +171,8 @@ def _selective(metrics: Mapping[str, Any], put_in: Mapping[str, Any] | None) -> 
     else:
         points, tables = as_tested, _table(head[:2], [row[:2] for row in _thresholds(as_tested)])
         tables += f"<p class=note>{_NO_THRESHOLDS}</p>"
+    if unsure_below:
+        tables += f"<p>The bundle does so with windows whose best score is below {unsure_below:g}.</p>"
     pairs = [(point["coverage"], point["accuracy"]) for point in points]
     plot = figures.curve("Accuracy of the windows that are kept", pairs, "windows kept, %")
     return f"<h2>When unsure windows are declared not assessable</h2>{plot}{tables}"
