@@ -130,7 +130,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Chrome]":
     try:
         chrome = Chrome(options=options, service=Service(driver))
     except WebDriverException as error:  # as in containers that let nobody but root do without its sandbox
-        unavailable(f"`chromium` does not start here: {(error.msg or '').splitlines()[:1]}")
+        unavailable(f"`chromium` does not start here: {(error.msg or '').partition(';')[0]}")
     try:
         yield chrome
     finally:

@@ -14,9 +14,10 @@ from soundscene.classifier import SceneClassifier
 from soundscene.cli.info import bundle_to_dict, bundle_to_text
 from soundscene.fusion import Calibration
 from soundscene_train.__main__ import main
+from soundscene_train.assessment.page import REPORT_NAME
 from soundscene_train.calibrate import calibrated_bundle, calibration_from_clips, calibration_from_metrics
 from soundscene_train.errors import TrainingError
-from soundscene_train.export import REPORT_NAME, ExportNames
+from soundscene_train.export import ExportNames
 from soundscene_train.plan import Plan
 from soundscene_train.stages import Reporter, evaluate_run, export_run
 
@@ -122,7 +123,7 @@ def test_a_threshold_keeps_what_the_report_of_the_calibrated_bundle_says(
     assert "are declared not assessable" in capsys.readouterr().out
     made = load_bundle(tmp_path / "made")
     assert made.fusion == replace(bundle.fusion, unsure_below=point["unsure_below"])
-    assert f"best score is below {point['unsure_below']:g}." in (made.directory / REPORT_NAME).read_text()
+    assert f"best score is below {point['unsure_below']:.9g}." in (made.directory / REPORT_NAME).read_text()
     classifier, kept = SceneClassifier(made), []
     selection = esc_plan.open()
     for index in selection.test_clips:

@@ -13,9 +13,8 @@ from soundscene.classifier import SceneClassifier
 from soundscene.frontend import FrontEnd, patch
 from soundscene.settings import NETWORK_NAMES
 from soundscene_train import graphs
-from soundscene_train.assessment.page import render
+from soundscene_train.assessment.page import REPORT_NAME, render
 from soundscene_train.datasets import open_dataset
-from soundscene_train.export import REPORT_NAME
 from soundscene_train.recipe_files import load_recipe, parse_recipe
 
 

@@ -223,6 +223,7 @@ def _evaluate_bundle(arguments: argparse.Namespace, command: str) -> None:
 def _calibrate(arguments: argparse.Namespace, command: str) -> None:
     """Write a calibrated bundle and tell its temperature."""
     from soundscene.bundle import load_bundle
+    from soundscene_train.assessment.page import threshold_text
     from soundscene_train.calibrate import calibrated_bundle, calibration_from_clips, calibration_from_metrics
     from soundscene_train.console import ConsoleReporter
 
@@ -239,7 +240,7 @@ def _calibrate(arguments: argparse.Namespace, command: str) -> None:
     )
     print(f"temperature {calibration.temperature:g}, fitted on {calibration.fitted_on}")
     if threshold := made.fusion.unsure_below:
-        print(f"windows whose best score is below {threshold:g} are declared not assessable")
+        print(f"windows whose best score is below {threshold_text(threshold)} are declared not assessable")
     print(f"bundle {made.name} {made.version}: {made.directory}")
 
 

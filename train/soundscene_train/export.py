@@ -25,7 +25,7 @@ from soundscene_train.assessment.cost import (
     nonzero_parameter_count,
     require_paper_size,
 )
-from soundscene_train.assessment.page import render
+from soundscene_train.assessment.page import REPORT_NAME, render
 from soundscene_train.datasets import OWN_NAMES, Selection
 from soundscene_train.errors import TrainingError
 from soundscene_train.features import Features
@@ -36,12 +36,9 @@ from soundscene_train.responses import trained_responses
 from soundscene_train.scoring import load_trained
 from soundscene_train.storage import pack, unpack
 
-__all__ = ["REPORT_NAME", "ExportNames", "export_bundle"]
+__all__ = ["ExportNames", "export_bundle"]
 
 Array = NDArray[np.float32]
-
-REPORT_NAME: Final = "report.html"
-"""In a bundle: how well it does, drawn from its manifest."""
 
 TOLERANCE: Final = 1e-5
 """Largest difference of a score between the trained and the exported network."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from soundscene_train.assessment.page import render
+from soundscene_train.assessment.page import REPORT_NAME, render
 from soundscene_train.drawing import new_figure
 from soundscene_train.evaluation import Result
 from soundscene_train.files import write_json, writing
@@ -84,7 +84,7 @@ def write_report(
     with writing(folder, "the report"):
         write_json(folder / "evaluation.json", content)
         (folder / "evaluation.txt").write_text(format_table(results, rule), encoding="utf-8")
-        (folder / "report.html").write_text(page, encoding="utf-8")
+        (folder / REPORT_NAME).write_text(page, encoding="utf-8")
         plot_confusion(folder / "confusion.png", results[rule], labels, _TITLES[rule])
 
 

@@ -100,6 +100,8 @@ def test_thresholds_are_of_the_scores_that_are_served(metrics: dict[str, Any]) -
         page = render("street 1", LABELS, known, COST, calibration)
         assert tuple(f"<td>{threshold:.9g}</td>" in page for threshold in (before, after)) == expected
     assert f"{before:.9g}" in render("street 1", LABELS, metrics, COST)
+    close = render("street 1", LABELS, metrics, COST, unsure_below=0.999999996)
+    assert "best score is below 0.999999996." in close, "0.999999996 is not 1"
 
 
 @pytest.mark.integration

@@ -10,7 +10,10 @@ import numpy as np
 
 from soundscene_train.assessment import figures
 
-__all__ = ["render"]
+__all__ = ["REPORT_NAME", "render", "threshold_text"]
+
+REPORT_NAME: Final = "report.html"
+"""In a run's folder and in a bundle."""
 
 _STYLE: Final = """
 body{font:15px/1.5 system-ui,sans-serif;color:#1f2933;max-width:60rem;margin:2rem auto;padding:0 1rem}
@@ -172,14 +175,19 @@ def _selective(metrics: Mapping[str, Any], put_in: Mapping[str, Any] | None, uns
         points, tables = as_tested, _table(head[:2], [row[:2] for row in _thresholds(as_tested)])
         tables += f"<p class=note>{_NO_THRESHOLDS}</p>"
     if unsure_below:
-        tables += f"<p>The bundle does so with windows whose best score is below {unsure_below:g}.</p>"
+        tables += f"<p>The bundle does so with windows whose best score is below {threshold_text(unsure_below)}.</p>"
     pairs = [(point["coverage"], point["accuracy"]) for point in points]
     plot = figures.curve("Accuracy of the windows that are kept", pairs, "windows kept, %")
     return f"<h2>When unsure windows are declared not assessable</h2>{plot}{tables}"
 
 
 def _thresholds(points: Sequence[Mapping[str, float]]) -> list[tuple[str, str, str]]:
-    return [(_share(p["coverage"]), _share(p["accuracy"]), f"{p['unsure_below']:.9g}") for p in points]
+    return [(_share(p["coverage"]), _share(p["accuracy"]), threshold_text(p["unsure_below"])) for p in points]
+
+
+def threshold_text(score: float) -> str:
+    """Write a threshold with all the digits that `selective` gives it, since many lie close to 1."""
+    return f"{score:.9g}"
 
 
 def _robustness(found: Mapping[str, Any]) -> str:
