@@ -1,12 +1,13 @@
 """What is written on the command line is what is done."""
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 
 from soundscene_train.arguments import make_parser
 from soundscene_train.errors import DatasetError
-from soundscene_train.plan_arguments import plan_from, reproduction_from
+from soundscene_train.plan_arguments import export_names, plan_from, reproduction_from
 from soundscene_train.recipe import Recipe
 from soundscene_train.recipe_files import load_recipe
 
@@ -47,3 +48,26 @@ def test_the_data_set_is_a_word_of_its_own_or_an_option() -> None:
         assert plan_from(make_parser().parse_args(words.split()), "")[0].dataset_name == "synthetic"
         with pytest.raises(DatasetError, match="no data set 'tau'; there are esc10, tau2020"):
             plan_from(make_parser().parse_args([*words.split(), "tau"]), "")
+
+
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        ("run", "synthetic"),
+        ("run tau2020 --data-dir TAU", "tau2020"),
+        ("run folder --data-dir {home}", "my-street-2026"),
+        ("run csv --data-dir {home}", "my-street-2026"),
+        ("run csv --data-dir {home}/clips.csv", "my-street-2026"),
+        ("run csv --data-dir {home}/улица", "csv"),
+        ("run csv --data-dir {home} --name corner", "corner"),
+    ],
+)
+def test_a_bundle_is_called_as_the_recordings_it_knows(words: str, name: str, tmp_path: Path) -> None:
+    """Two bundles of one's own recordings are told apart by their folders' names, whatever else these hold."""
+    home = tmp_path / "My_Street.2026"
+    home.mkdir()
+    (home / "clips.csv").touch()
+    arguments = make_parser().parse_args([word.format(home=home) for word in words.split()])
+    names = export_names(arguments, plan_from(arguments, "")[0], "")
+    assert names.name == name
+    assert names.description == f"Trained on {'my-street-2026' if arguments.name else name}"

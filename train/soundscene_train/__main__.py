@@ -142,7 +142,7 @@ def _run(arguments: argparse.Namespace, command: str) -> None:
 
     plan, folder = plan_from(arguments, command)
     assessment_of(plan, assessment_from(arguments)).require_sources()
-    names = export_names(arguments, plan.dataset_name, command)
+    names = export_names(arguments, plan, command)
     require_place(arguments.out or folder / "bundle", names.name, names.version)
     if arguments.metrics_from is not None:
         require_score_of(plan, arguments.metrics_from)
@@ -291,7 +291,7 @@ def _export(plan: Plan, folder: Path, arguments: argparse.Namespace, command: st
     from soundscene_train.stages import export_run
 
     target = arguments.out or folder / "bundle"
-    names = export_names(arguments, plan.dataset_name, command)
+    names = export_names(arguments, plan, command)
     bundle = export_run(plan, folder, target, names, arguments.metrics_from)
     size_bytes = bundle.provenance["cost"]["bytes"]
     print(

@@ -230,7 +230,7 @@ def _add_calibrate_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _add_export_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, metavar="DIR", help="the bundle's folder (bundle, in the run's folder)")
-    parser.add_argument("--name", help="the bundle's name (the data set's)")
+    parser.add_argument("--name", help="the bundle's name (the data set's; folder, csv: their folder's)")
     parser.add_argument("--bundle-version", default="1", metavar="V", help="(1)")
     parser.add_argument("--description", default="", metavar="TEXT", help="what it knows, in words")
     parser.add_argument(

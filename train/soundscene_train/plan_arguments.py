@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from soundscene_train.assessment.assess import AssessmentSettings
-from soundscene_train.datasets import CitySettings, require_known
+from soundscene_train.datasets import OWN_NAMES, CitySettings, own_name, require_known
 from soundscene_train.errors import DatasetError
 from soundscene_train.export import ExportNames
 from soundscene_train.plan import Plan
@@ -75,10 +75,12 @@ def assessment_from(arguments: argparse.Namespace) -> AssessmentSettings:
     )
 
 
-def export_names(arguments: argparse.Namespace, dataset: str, command: str) -> ExportNames:
-    """Return how the bundle is called."""
-    description = arguments.description or f"Trained on {dataset}"
-    return ExportNames(arguments.name or dataset, arguments.bundle_version, description, command)
+def export_names(arguments: argparse.Namespace, plan: Plan, command: str) -> ExportNames:
+    """Return how the bundle is called; from recordings of one's own, as the folder they lie in."""
+    is_own = plan.dataset_name in OWN_NAMES
+    recordings = (own_name(plan.data_dir) if is_own else "") or plan.dataset_name
+    description = arguments.description or f"Trained on {recordings}"
+    return ExportNames(arguments.name or recordings, arguments.bundle_version, description, command)
 
 
 def _recipe_from(arguments: argparse.Namespace) -> Recipe:

@@ -14,7 +14,7 @@ from soundscene_train.datasets.folds import assign_folds, require_groups_apart
 from soundscene_train.datasets.tables import read_table, require_audio, require_folder
 from soundscene_train.errors import DatasetError
 
-__all__ = ["open_csv", "open_folder", "sound_files"]
+__all__ = ["open_csv", "open_folder", "own_name", "sound_files"]
 
 _SUFFIXES: Final = frozenset(
     {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au", ".caf", ".w64", ".rf64"}
@@ -98,6 +98,18 @@ def open_csv(path: Path, fold_count: int = 5) -> Dataset:
     return _make("csv", table.parent, clips, folds, fold_count)
 
 
+def own_name(path: Path) -> str:
+    """Return what recordings are called: their folder's name in small letters, digits and hyphens; it may be empty.
+
+    Parameters
+    ----------
+    path : Path
+        The folder, or a table in it.
+    """
+    folder = path.resolve()
+    return re.sub(r"[^a-z0-9]+", "-", (folder.parent if folder.is_file() else folder).name.lower()).strip("-")
+
+
 def sound_files(home: Path) -> Iterator[Path]:
     """Yield what is sound by its name, in a folder and below it, in order; hidden files and folders are left out."""
     for path in sorted(home.rglob("*")):
@@ -125,9 +137,8 @@ def _make(kind: str, folder: Path, clips: Sequence[Clip], folds: Sequence[str] |
     if len(parts) < 2:
         raise DatasetError(f"{folder}: expected at least two folds, found {parts[0]!r} alone")
     train_parts, test_parts = _split(parts)
-    slug = re.sub(r"[^a-z0-9]+", "-", folder.resolve().name.lower()).strip("-")
     return Dataset(
-        name=f"{kind}-{slug}".strip("-"),
+        name=f"{kind}-{own_name(folder)}".strip("-"),
         labels=tuple(sorted(set(labels))),
         clips=tuple(
             Clip(clip.path, clip.label, fold, clip.group, clip.device) for clip, fold in zip(clips, folds, strict=True)
