@@ -96,6 +96,8 @@ def test_clips_calibrate_a_bundle_that_was_trained_without_them(
     assert main(["evaluate", "--bundle", "made", *data, "--out", "out"]) == 0
     found = json.loads(Path("out/evaluation.json").read_text())
     assert found["results"]["product"]["log_loss"] == pytest.approx(promised, abs=1e-3)
+    average = bundle.metrics["classifiers"]["average"]["log_loss"]
+    assert found["results"]["average"]["log_loss"] == pytest.approx(average, abs=1e-3)
     assert found["results"]["product"]["correct_count"] == bundle.metrics["correct_count"]
     assert found["metrics"]["calibration"]["served_temperature"] == made.temperature
     assert "as served, calibrated" in Path("out/report.html").read_text()

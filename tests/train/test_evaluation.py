@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from soundscene.fusion import decide
+from soundscene.fusion import RULES, decide
 from soundscene_train.assessment.clip_scores import ClipScores
 from soundscene_train.assessment.page import render
 from soundscene_train.assessment.summary import summarise
@@ -50,6 +50,19 @@ def test_clips_are_fused_as_the_plugin_does() -> None:
     results = evaluate_all(windows, clip_of_window, np.array([0, 1, 2]), LABELS)
     assert list(results) == ["mel", "gammatone", "cqt", "product", "average"]
     assert all(result.clip_count == 3 for result in results.values())
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_a_calibration_is_of_the_rule_that_it_was_fitted_for(rule: str) -> None:
+    """A temperature changes the scores of the served rule; the other one and single networks are as they are."""
+    windows = np.random.default_rng(0).dirichlet(np.ones(3), (3, 5))
+    clip_of_window, truth = np.arange(5), np.array([0, 1, 2, 0, 1])
+    plain = evaluate_all(windows, clip_of_window, truth, LABELS)
+    served = evaluate_all(windows, clip_of_window, truth, LABELS, temperatures={rule: 2.5})
+    tempered = evaluate(fuse_clips(windows, clip_of_window, rule, 2.5), truth, LABELS)
+    for name, result in served.items():
+        assert result.log_loss == (tempered if name == rule else plain[name]).log_loss
+    assert served[rule].log_loss != plain[rule].log_loss
 
 
 @pytest.mark.parametrize(

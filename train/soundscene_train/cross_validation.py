@@ -103,7 +103,7 @@ def _judge(
     summary["calibration"] |= cross_fitted_calibration(scores, rule)
     if robustness:
         summary["robustness"] = join_robustness(joined, robustness, rule)
-    evaluation = Evaluation(results_of(joined), {}, rule, joined.labels, summary)
+    evaluation = Evaluation(results_of(joined, rule), {}, rule, joined.labels, summary)
     name = plan.open().dataset.name
     tested_on = f"{name}: each of the parts {', '.join(joined.parts)} by the same recipe trained on the others"
     extra: dict[str, Any] = {
@@ -112,7 +112,7 @@ def _judge(
         "tested_on": list(joined.parts),
         "trained_on": list(joined.parts),
         "metrics": evaluation.metrics(tested_on),
-        "folds": {one.parts[0]: results_of(one)[rule].to_dict() for one in scores},
+        "folds": {one.parts[0]: results_of(one, rule)[rule].to_dict() for one in scores},
     }
     write_report(folder, evaluation.results, joined.labels, rule, extra)
     return evaluation

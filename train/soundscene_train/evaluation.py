@@ -136,7 +136,7 @@ def evaluate_all(
     labels: Sequence[str],
     devices: Sequence[str] = (),
     *,
-    temperature: float = 1.0,
+    temperatures: Mapping[str, float] | None = None,
 ) -> dict[str, Result]:
     """Evaluate each network alone and both ways to join them.
 
@@ -148,8 +148,8 @@ def evaluate_all(
         Numbers of clips, in the order of `truth`.
     truth, labels, devices
         As in `evaluate`.
-    temperature : float in 0.05..20
-        Of the bundle's calibration, applied where networks are joined.
+    temperatures : mapping of rule to float in 0.05..20, or None
+        Of the bundle's calibration, which is fitted for the rule it serves; other rules have 1.
 
     Returns
     -------
@@ -160,5 +160,6 @@ def evaluate_all(
         name: fuse_clips(window_scores[row : row + 1], clip_of_window, "average")
         for row, name in enumerate(NETWORK_NAMES)
     }
-    joined = {rule: fuse_clips(window_scores, clip_of_window, rule, temperature) for rule in RULES}
+    fitted = temperatures or {}
+    joined = {rule: fuse_clips(window_scores, clip_of_window, rule, fitted.get(rule, 1.0)) for rule in RULES}
     return {name: evaluate(scores, truth, labels, devices) for name, scores in (single | joined).items()}

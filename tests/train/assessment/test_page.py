@@ -63,7 +63,7 @@ def metrics() -> dict[str, Any]:
     spoilt = {one.name: (one, SCORES) for one in standard_distortions()}
     return {
         "tested_on": "tau2020: the same recipe trained on train and tested on test",
-        **headline(results_of(SCORES), "product"),
+        **headline(results_of(SCORES, "product"), "product"),
         **summarise(SCORES, "product"),
         "robustness": robustness(SCORES, spoilt, "product"),
     }

@@ -85,11 +85,11 @@ class AssessmentSettings:
         return tuple(one for one in unheard if one.name in self.held_out_responses) or unheard
 
 
-def results_of(scores: ClipScores) -> dict[str, Result]:
-    """Evaluate each network alone and both ways to join them."""
+def results_of(scores: ClipScores, rule: str) -> dict[str, Result]:
+    """Evaluate each network alone and both ways to join them, the one that is served with its calibration."""
     devices = scores.devices if any(scores.devices) else ()
     known = (scores.windows, scores.clip_of_window, scores.truth, scores.labels, devices)
-    return evaluate_all(*known, temperature=scores.temperature)
+    return evaluate_all(*known, temperatures={rule: scores.temperature})
 
 
 def assess_scores(scores: ClipScores, rule: str, settings: AssessmentSettings) -> dict[str, Any]:

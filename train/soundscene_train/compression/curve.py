@@ -152,7 +152,7 @@ class _Stored:
 
 
 def _judge(setting: StorageSettings, sizes: Sequence[tuple[int, int]], scores: ClipScores, rule: str) -> Point:
-    results = results_of(scores)
+    results = results_of(scores, rule)
     fused = results[rule]
     return Point(
         setting,

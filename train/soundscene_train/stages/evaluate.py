@@ -109,9 +109,9 @@ def evaluate_run(
     summary = assess_scores(scores, rule, settings)
     if settings.distortions():
         summary["robustness"] = _robustness(plan, folder, scores, settings, reporter, jobs=jobs)
-    results = results_of(scores)
+    results = results_of(scores, rule)
     by_gain = {
-        gain: results_of(_scores(plan, folder, selection, prepare_run(plan, reporter, gain, jobs=jobs)[1]))
+        gain: results_of(_scores(plan, folder, selection, prepare_run(plan, reporter, gain, jobs=jobs)[1]), rule)
         for gain in gains_db
         if gain
     }
@@ -142,11 +142,11 @@ def evaluate_bundle(
     trained = bundle.provenance.get("train_responses", ())
     settings = replace(settings, held_out_responses=tuple(held_out), trained_responses=tuple(trained))
     settings.require_sources()
-    dataset = plan.dataset()
+    dataset, rule = plan.dataset(), bundle.fusion.rule
     clips = clips_to_test(bundle, dataset, plan.test_parts)
     make_folder(folder)
     scores, summary = assess_bundle(bundle, clips, settings, folder, step=reporter.step, jobs=jobs)
-    evaluation = Evaluation(results_of(scores), {}, bundle.fusion.rule, bundle.labels, dict(summary))
+    evaluation = Evaluation(results_of(scores, rule), {}, rule, bundle.labels, dict(summary))
     tested_on = f"{dataset.name}, part {', '.join(scores.parts)}"
     extra = {
         "title": f"{bundle.name} {bundle.version}",
