@@ -90,7 +90,7 @@ def test_the_report_is_text_json_a_picture_and_a_page(tmp_path: Path) -> None:
     assert content["results"]["product"]["correct_count"] == 3
     assert content["tested_on"] == ["3"]
     text = (tmp_path / "evaluation.txt").read_text()
-    assert text == format_table(results, "product")
+    assert text == format_table(results, "product", metrics)
     assert "3/4" in text
     assert "75.0%" in text
     assert "s4" in text

@@ -165,7 +165,7 @@ def _cross_validate(arguments: argparse.Namespace, command: str) -> None:
     with ConsoleReporter() as reporter:
         plan, folder = _plan_of(arguments, command, reporter)
         evaluation = cross_validate(plan, folder, reporter, arguments.jobs, assessment_from(arguments))
-    print(format_table(evaluation.results, evaluation.rule))
+    print(format_table(evaluation.results, evaluation.rule, evaluation.summary))
     print(f"report: {folder / 'report.html'}, {folder / 'evaluation.json'}")
 
 
@@ -196,7 +196,7 @@ def _evaluate(plan: Plan, folder: Path, reporter: Reporter, arguments: argparse.
     from soundscene_train.stages import evaluate_run
 
     evaluation = evaluate_run(plan, folder, reporter, arguments.gains, assessment_from(arguments), jobs=arguments.jobs)
-    print(format_table(evaluation.results, evaluation.rule))
+    print(format_table(evaluation.results, evaluation.rule, evaluation.summary))
     for gain, results in evaluation.by_gain.items():
         fused = results[evaluation.rule]
         print(f"at {gain:+g} dB: {fused.correct_count}/{fused.clip_count}, {fused.accuracy:.1%}")
@@ -216,7 +216,7 @@ def _evaluate_bundle(arguments: argparse.Namespace, command: str) -> None:
     with ConsoleReporter() as reporter:
         plan, _ = _plan_of(arguments, command, reporter)
         evaluation = evaluate_bundle(bundle, plan, folder, reporter, assessment_from(arguments), jobs=arguments.jobs)
-    print(format_table(evaluation.results, evaluation.rule))
+    print(format_table(evaluation.results, evaluation.rule, evaluation.summary))
     print(f"report: {folder / 'report.html'}, {folder / 'evaluation.json'}")
 
 

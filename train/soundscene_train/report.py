@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from soundscene_train.assessment.page import REPORT_NAME, render
+from soundscene_train.assessment.text import calibration_lines, interval_line, robustness_lines
 from soundscene_train.drawing import new_figure
 from soundscene_train.evaluation import Result
 from soundscene_train.files import write_json, writing
@@ -31,8 +32,18 @@ def headline(results: Mapping[str, Result], rule: str) -> dict[str, Any]:
     return {**found[rule], "rule": rule, "classifiers": rows}
 
 
-def format_table(results: Mapping[str, Result], rule: str) -> str:
-    """Format all classifiers, then classes and devices of the fused one, as plain text."""
+def format_table(results: Mapping[str, Result], rule: str, summary: Mapping[str, Any]) -> str:
+    """Format all classifiers as plain text, then of the fused one: classes, devices, and how sure its figures are.
+
+    Parameters
+    ----------
+    results : mapping of classifier to Result
+        From `evaluate_all`.
+    rule : {"product", "average"}
+        The fused classifier that counts.
+    summary : mapping
+        From `summarise`, with `robustness` where it was measured.
+    """
     lines = [f"{'classifier':<20}{'correct':>12}{'accuracy':>10}{'macro':>8}{'log loss':>10}"]
     for name, result in results.items():
         correct = f"{result.correct_count}/{result.clip_count}"
@@ -41,10 +52,14 @@ def format_table(results: Mapping[str, Result], rule: str) -> str:
             f"{result.log_loss:>10.3f}"
         )
     fused = results[rule]
+    lines += ["", interval_line(summary, _TITLES[rule])]
     for title, shares in (("class", fused.class_accuracy), ("device", fused.device_accuracy)):
         if shares:
             lines += ["", f"{title:<20}{'accuracy':>10}   ({_TITLES[rule]})"]
             lines += [f"{name:<20}{share:>10.1%}" for name, share in shares.items()]
+    lines += ["", *calibration_lines(summary["calibration"])]
+    if distorted := summary.get("robustness"):
+        lines += ["", *robustness_lines(distorted, fused.clip_count)]
     return "\n".join(lines) + "\n"
 
 
@@ -70,7 +85,7 @@ def write_report(
     rule : {"product", "average"}
         The fused classifier that counts.
     extra : mapping
-        More to say in the JSON; the page is of its `title` and `metrics`.
+        More to say in the JSON; the page is of its `title` and `metrics`, the text of its `metrics`.
     cost : mapping or None
         What the bundle costs to serve, where it is made already.
 
@@ -83,7 +98,7 @@ def write_report(
     page = render(extra["title"], labels, extra["metrics"], cost)
     with writing(folder, "the report"):
         write_json(folder / "evaluation.json", content)
-        (folder / "evaluation.txt").write_text(format_table(results, rule), encoding="utf-8")
+        (folder / "evaluation.txt").write_text(format_table(results, rule, extra["metrics"]), encoding="utf-8")
         (folder / REPORT_NAME).write_text(page, encoding="utf-8")
         plot_confusion(folder / "confusion.png", results[rule], labels, _TITLES[rule])
 

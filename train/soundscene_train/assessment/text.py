@@ -1,0 +1,44 @@
+"""How sure a test is of its figures, as plain text: the report's main figures for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+__all__ = ["calibration_lines", "interval_line", "robustness_lines"]
+
+
+def interval_line(summary: Mapping[str, Any], title: str) -> str:
+    """Write the 95 % interval of the accuracy of a classifier called `title`, from `summarise`."""
+    interval = summary["accuracy_95"]
+    low, high = 100 * interval["low"], 100 * interval["high"]
+    return f"{title}: 95 % interval of the accuracy {low:.1f} to {high:.1f} % ({interval['method']})"
+
+
+def calibration_lines(calibration: Mapping[str, Any]) -> list[str]:
+    """Format log loss and expected calibration error, before and after a temperature where one was fitted."""
+    served = calibration["served_temperature"] != 1.0
+    rows = {"as served" if served else "as they are": calibration["before"]}
+    if "after" in calibration:
+        rows["calibrated"] = calibration["after"]
+    lines = [f"{'scores':<20}{'log loss':>10}{'calibration error':>19}"]
+    return lines + [
+        f"{name:<20}{found['log_loss']:>10.3f}{found['expected_calibration_error']:>19.1%}"
+        for name, found in rows.items()
+    ]
+
+
+def robustness_lines(found: Mapping[str, Any], clip_count: int) -> list[str]:
+    """Format what each distortion costs, from `robustness` or `join_robustness`."""
+    width = max(20, *(len(name) + 1 for name in found["conditions"]))
+    lines = [f"{'distortion':<{width}}{'correct':>12}{'accuracy':>10}{'points lost':>13}"]
+    for name, item in found["conditions"].items():
+        correct = f"{item['correct_count']}/{clip_count}"
+        lines.append(f"{name:<{width}}{correct:>12}{item['accuracy']:>10.1%}{item['points_lost']:>13.1f}")
+    if "microphones" in found:
+        mean = found["microphones"]
+        lines.append(
+            f"microphones ({mean['count']}): {mean['mean_points_lost']:.1f} points lost on the mean, "
+            f"{mean['worst_points_lost']:.1f} through the worst, {mean['worst']}"
+        )
+    return lines
