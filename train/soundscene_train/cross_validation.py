@@ -101,6 +101,10 @@ def _judge(
     joined.save(folder)
     summary = assess_scores(joined, rule, AssessmentSettings())
     summary["calibration"] |= cross_fitted_calibration(scores, rule)
+    folds = {one.parts[0]: results_of(one, rule)[rule] for one in scores}
+    summary["by_part"] = {
+        part: {"correct_count": result.correct_count, "clip_count": result.clip_count} for part, result in folds.items()
+    }
     if robustness:
         summary["robustness"] = join_robustness(joined, robustness, rule)
     evaluation = Evaluation(results_of(joined, rule), {}, rule, joined.labels, summary)
@@ -112,7 +116,7 @@ def _judge(
         "tested_on": list(joined.parts),
         "trained_on": list(joined.parts),
         "metrics": evaluation.metrics(tested_on),
-        "folds": {one.parts[0]: results_of(one, rule)[rule].to_dict() for one in scores},
+        "folds": {part: result.to_dict() for part, result in folds.items()},
     }
     write_report(folder, evaluation.results, joined.labels, rule, extra)
     return evaluation

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from soundscene_train.assessment.page import REPORT_NAME, render
-from soundscene_train.assessment.text import calibration_lines, interval_line, robustness_lines
+from soundscene_train.assessment.text import calibration_lines, interval_line, parts_text, robustness_lines
 from soundscene_train.drawing import new_figure
 from soundscene_train.evaluation import Result
 from soundscene_train.files import write_json, writing
@@ -42,7 +42,7 @@ def format_table(results: Mapping[str, Result], rule: str, summary: Mapping[str,
     rule : {"product", "average"}
         The fused classifier that counts.
     summary : mapping
-        From `summarise`, with `robustness` where it was measured.
+        From `summarise`, with `robustness` where it was measured, `by_part` of a cross-validation.
     """
     lines = [f"{'classifier':<20}{'correct':>12}{'accuracy':>10}{'macro':>8}{'log loss':>10}"]
     for name, result in results.items():
@@ -53,6 +53,8 @@ def format_table(results: Mapping[str, Result], rule: str, summary: Mapping[str,
         )
     fused = results[rule]
     lines += ["", interval_line(summary, _TITLES[rule])]
+    if "by_part" in summary:
+        lines.append(f"{_TITLES[rule]}, {parts_text(summary['by_part'])}")
     for title, shares in (("class", fused.class_accuracy), ("device", fused.device_accuracy)):
         if shares:
             lines += ["", f"{title:<20}{'accuracy':>10}   ({_TITLES[rule]})"]

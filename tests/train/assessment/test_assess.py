@@ -80,9 +80,13 @@ def test_robustness_is_summed_over_folds_and_asks_unseen_devices_alone(
         _pass_off(esc_run, tmp_path / "folds" / f"fold-{part}", replace(plan, train_parts=rest, test_parts=(part,)))
     summary = cross_validate(plan, tmp_path / "folds", Reporter(), 1, settings).summary
     assert set(summary["calibration"]["temperature_by_part"]) == {"1", "2"}
-    assert "fitted on the clips of the other parts" in (tmp_path / "folds" / "report.html").read_text()
+    page, text = ((tmp_path / "folds" / name).read_text() for name in ("report.html", "evaluation.txt"))
+    assert "fitted on the clips of the other parts" in page
     found = summary["robustness"]
     folds = [json.loads((tmp_path / "folds" / f"fold-{part}" / "evaluation.json").read_text()) for part in "12"]
+    first, second = (fold["results"]["product"]["correct_count"] for fold in folds)
+    assert f"by part: {first}/12 (1), {second}/12 (2)" in page
+    assert f"product of three, by part: {first}/12 (1), {second}/12 (2)\n" in text
     assert found["microphones"]["count"] == 1
     assert "seen" not in found["conditions"]
     assert {"-20 dB", "background, SNR 0 dB", "phone"} <= set(found["conditions"])

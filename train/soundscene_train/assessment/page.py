@@ -9,6 +9,7 @@ from typing import Any, Final
 import numpy as np
 
 from soundscene_train.assessment import figures
+from soundscene_train.assessment.text import parts_text
 
 __all__ = ["REPORT_NAME", "render", "threshold_text"]
 
@@ -91,7 +92,8 @@ def _classifiers(metrics: Mapping[str, Any], cost: Mapping[str, Any] | None) -> 
         f"{_share(interval['high'])} ({interval['method']}).{price}"
     )
     head = ("classifier", "clips right", "accuracy", "macro accuracy", "log loss")
-    return f"<h2>Result</h2>{_table(head, rows)}<p>{escape(note)}</p>"
+    parts = f"<p>Clips right {escape(parts_text(metrics['by_part']))}.</p>" if "by_part" in metrics else ""
+    return f"<h2>Result</h2>{_table(head, rows)}<p>{escape(note)}</p>{parts}"
 
 
 def _classes_and_devices(labels: Sequence[str], metrics: Mapping[str, Any]) -> str:

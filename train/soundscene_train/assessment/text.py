@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["calibration_lines", "interval_line", "robustness_lines"]
+__all__ = ["calibration_lines", "interval_line", "parts_text", "robustness_lines"]
 
 
 def interval_line(summary: Mapping[str, Any], title: str) -> str:
@@ -13,6 +13,12 @@ def interval_line(summary: Mapping[str, Any], title: str) -> str:
     interval = summary["accuracy_95"]
     low, high = 100 * interval["low"], 100 * interval["high"]
     return f"{title}: 95 % interval of the accuracy {low:.1f} to {high:.1f} % ({interval['method']})"
+
+
+def parts_text(by_part: Mapping[str, Mapping[str, int]]) -> str:
+    """Write the clips right of each part that a cross-validation tested in turn."""
+    rights = [f"{found['correct_count']}/{found['clip_count']} ({part})" for part, found in by_part.items()]
+    return f"by part: {', '.join(rights)}"
 
 
 def calibration_lines(calibration: Mapping[str, Any]) -> list[str]:
