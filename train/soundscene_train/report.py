@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from soundscene_train.assessment.page import REPORT_NAME, render
-from soundscene_train.assessment.text import calibration_lines, interval_line, parts_text, robustness_lines
+from soundscene_train.assessment.text import calibration_lines, interval_text, parts_text, robustness_lines
 from soundscene_train.drawing import new_figure
 from soundscene_train.evaluation import Result
 from soundscene_train.files import write_json, writing
@@ -52,7 +52,7 @@ def format_table(results: Mapping[str, Result], rule: str, summary: Mapping[str,
             f"{result.log_loss:>10.3f}"
         )
     fused = results[rule]
-    lines += ["", interval_line(summary, _TITLES[rule])]
+    lines += ["", f"{_TITLES[rule]}, 95 % interval of its accuracy: {interval_text(summary['accuracy_95'])}"]
     if "by_part" in summary:
         lines.append(f"{_TITLES[rule]}, {parts_text(summary['by_part'])}")
     for title, shares in (("class", fused.class_accuracy), ("device", fused.device_accuracy)):

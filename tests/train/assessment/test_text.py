@@ -8,7 +8,7 @@ import numpy as np
 
 from soundscene_train.assessment.clip_scores import ClipScores
 from soundscene_train.assessment.summary import cross_fitted_calibration, summarise
-from soundscene_train.assessment.text import calibration_lines, interval_line, robustness_lines
+from soundscene_train.assessment.text import calibration_lines, interval_text, robustness_lines
 
 CONDITIONS: dict[str, Any] = {
     "-20 dB": {"kind": "gain", "correct_count": 298, "accuracy": 0.9313, "log_loss": 0.45, "points_lost": 0.0},
@@ -36,8 +36,8 @@ def test_how_sure_the_figures_are_is_told() -> None:
     tests = [_test_of("1", 0), _test_of("2", 1)]
     summary = summarise(tests[0], "product")
     interval = summary["accuracy_95"]
-    told = interval_line(summary, "product of three")
-    assert told.endswith(f"{100 * interval['low']:.1f} to {100 * interval['high']:.1f} % (bootstrap over groups)")
+    told = interval_text(interval)
+    assert told == f"{interval['low']:.1%} to {interval['high']:.1%} (bootstrap over groups)"
     plain = calibration_lines(summary["calibration"])
     fitted = calibration_lines(summary["calibration"] | cross_fitted_calibration(tests, "product"))
     assert plain == fitted[:-1]
@@ -59,5 +59,5 @@ def test_each_distortion_has_its_line() -> None:
         ["a", "name", "that", "is", "long", "300/320", "93.8%", "-0.6"],
     ]
     assert {len(line) for line in lines} == {len(head)}
-    assert last == "microphones (1): -0.6 points lost on the mean, -0.6 through the worst, a name that is long"
+    assert last == "1 microphone responses: -0.6 points lost on the mean, -0.6 on the worst, a name that is long."
     assert robustness_lines({"conditions": CONDITIONS}, 320) == [head, *lines]

@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 
 from soundscene_train.assessment import figures
-from soundscene_train.assessment.text import parts_text
+from soundscene_train.assessment.text import interval_text, microphones_text, parts_text
 
 __all__ = ["REPORT_NAME", "render", "threshold_text"]
 
@@ -85,11 +85,10 @@ def _classifiers(metrics: Mapping[str, Any], cost: Mapping[str, Any] | None) -> 
         )
         for name, row in metrics["classifiers"].items()
     ]
-    interval = metrics["accuracy_95"]
     price = f" One window costs {cost['cpu_milliseconds_per_window']} ms of {cost['processor']}." if cost else ""
     note = (
-        f"The decision is the {metrics['rule']} of three. 95 % interval of its accuracy: {_share(interval['low'])} to "
-        f"{_share(interval['high'])} ({interval['method']}).{price}"
+        f"The decision is the {metrics['rule']} of three. 95 % interval of its accuracy: "
+        f"{interval_text(metrics['accuracy_95'])}.{price}"
     )
     head = ("classifier", "clips right", "accuracy", "macro accuracy", "log loss")
     parts = f"<p>Clips right {escape(parts_text(metrics['by_part']))}.</p>" if "by_part" in metrics else ""
@@ -200,13 +199,7 @@ def _robustness(found: Mapping[str, Any]) -> str:
         (name, c["kind"], _share(c["accuracy"]), c["log_loss"], f"{c['points_lost']:+.1f}")
         for name, c in conditions.items()
     ]
-    text = ""
-    if "microphones" in found:
-        mean = found["microphones"]
-        text = (
-            f"<p>{mean['count']} microphone responses: {mean['mean_points_lost']:.1f} points lost on the mean, "
-            f"{mean['worst_points_lost']:.1f} on the worst, {escape(mean['worst'])}.</p>"
-        )
+    text = f"<p>{escape(microphones_text(found['microphones']))}</p>" if "microphones" in found else ""
     shares = {name: item["accuracy"] for name, item in conditions.items()}
     head = ("distortion", "kind", "accuracy", "log loss", "points lost")
     return "<h2>Robustness</h2>" + text + figures.bars("Accuracy under distortion", shares) + _table(head, rows)

@@ -1,18 +1,24 @@
-"""How sure a test is of its figures, as plain text: the report's main figures for a terminal."""
+"""How sure a test is of its figures, as plain text: the report's sentences, and its tables for a terminal."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["calibration_lines", "interval_line", "parts_text", "robustness_lines"]
+__all__ = ["calibration_lines", "interval_text", "microphones_text", "parts_text", "robustness_lines"]
 
 
-def interval_line(summary: Mapping[str, Any], title: str) -> str:
-    """Write the 95 % interval of the accuracy of a classifier called `title`, from `summarise`."""
-    interval = summary["accuracy_95"]
-    low, high = 100 * interval["low"], 100 * interval["high"]
-    return f"{title}: 95 % interval of the accuracy {low:.1f} to {high:.1f} % ({interval['method']})"
+def interval_text(interval: Mapping[str, Any]) -> str:
+    """Write a 95 % interval of an accuracy, and how it was found."""
+    return f"{interval['low']:.1%} to {interval['high']:.1%} ({interval['method']})"
+
+
+def microphones_text(found: Mapping[str, Any]) -> str:
+    """Write what microphones cost, from `robustness` or `join_robustness`."""
+    return (
+        f"{found['count']} microphone responses: {found['mean_points_lost']:.1f} points lost on the mean, "
+        f"{found['worst_points_lost']:.1f} on the worst, {found['worst']}."
+    )
 
 
 def parts_text(by_part: Mapping[str, Mapping[str, int]]) -> str:
@@ -42,9 +48,5 @@ def robustness_lines(found: Mapping[str, Any], clip_count: int) -> list[str]:
         correct = f"{item['correct_count']}/{clip_count}"
         lines.append(f"{name:<{width}}{correct:>12}{item['accuracy']:>10.1%}{item['points_lost']:>13.1f}")
     if "microphones" in found:
-        mean = found["microphones"]
-        lines.append(
-            f"microphones ({mean['count']}): {mean['mean_points_lost']:.1f} points lost on the mean, "
-            f"{mean['worst_points_lost']:.1f} through the worst, {mean['worst']}"
-        )
+        lines.append(microphones_text(found["microphones"]))
     return lines
