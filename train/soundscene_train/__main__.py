@@ -17,7 +17,7 @@ from soundscene_train.errors import TrainingError
 
 if TYPE_CHECKING:
     from soundscene_train.plan import Plan
-    from soundscene_train.stages import Reporter
+    from soundscene_train.stages import Evaluation, Reporter
 
 __all__ = ["main"]
 
@@ -160,13 +160,11 @@ def _cross_validate(arguments: argparse.Namespace, command: str) -> None:
     from soundscene_train.console import ConsoleReporter
     from soundscene_train.cross_validation import cross_validate
     from soundscene_train.plan_arguments import assessment_from
-    from soundscene_train.report import format_table
 
     with ConsoleReporter() as reporter:
         plan, folder = _plan_of(arguments, command, reporter)
         evaluation = cross_validate(plan, folder, reporter, arguments.jobs, assessment_from(arguments))
-    print(format_table(evaluation.results, evaluation.rule, evaluation.summary))
-    print(f"report: {folder / 'report.html'}, {folder / 'evaluation.json'}")
+    _tell(evaluation, folder)
 
 
 def _evaluate_stage(arguments: argparse.Namespace, command: str) -> None:
@@ -192,15 +190,10 @@ def _export_stage(arguments: argparse.Namespace, command: str) -> None:
 def _evaluate(plan: Plan, folder: Path, reporter: Reporter, arguments: argparse.Namespace) -> None:
     """Test and print the table."""
     from soundscene_train.plan_arguments import assessment_from
-    from soundscene_train.report import format_table
     from soundscene_train.stages import evaluate_run
 
     evaluation = evaluate_run(plan, folder, reporter, arguments.gains, assessment_from(arguments), jobs=arguments.jobs)
-    print(format_table(evaluation.results, evaluation.rule, evaluation.summary))
-    for gain, results in evaluation.by_gain.items():
-        fused = results[evaluation.rule]
-        print(f"at {gain:+g} dB: {fused.correct_count}/{fused.clip_count}, {fused.accuracy:.1%}")
-    print(f"report: {folder / 'report.html'}, {folder / 'evaluation.json'}")
+    _tell(evaluation, folder)
 
 
 def _evaluate_bundle(arguments: argparse.Namespace, command: str) -> None:
@@ -208,7 +201,6 @@ def _evaluate_bundle(arguments: argparse.Namespace, command: str) -> None:
     from soundscene.bundle import load_bundle
     from soundscene_train.console import ConsoleReporter
     from soundscene_train.plan_arguments import assessment_from
-    from soundscene_train.report import format_table
     from soundscene_train.stages import evaluate_bundle
 
     bundle = load_bundle(arguments.bundle)
@@ -216,14 +208,25 @@ def _evaluate_bundle(arguments: argparse.Namespace, command: str) -> None:
     with ConsoleReporter() as reporter:
         plan, _ = _plan_of(arguments, command, reporter)
         evaluation = evaluate_bundle(bundle, plan, folder, reporter, assessment_from(arguments), jobs=arguments.jobs)
+    _tell(evaluation, folder)
+
+
+def _tell(evaluation: Evaluation, folder: Path) -> None:
+    """Print the tables of a test and where its report is."""
+    from soundscene_train.assessment.page import REPORT_NAME
+    from soundscene_train.report import EVALUATION_NAME, format_table
+
     print(format_table(evaluation.results, evaluation.rule, evaluation.summary))
-    print(f"report: {folder / 'report.html'}, {folder / 'evaluation.json'}")
+    for gain, results in evaluation.by_gain.items():
+        fused = results[evaluation.rule]
+        print(f"at {gain:+g} dB: {fused.correct_count}/{fused.clip_count}, {fused.accuracy:.1%}")
+    print(f"report: {folder / REPORT_NAME}, {folder / EVALUATION_NAME}")
 
 
 def _calibrate(arguments: argparse.Namespace, command: str) -> None:
     """Write a calibrated bundle and tell its temperature."""
     from soundscene.bundle import load_bundle
-    from soundscene_train.assessment.page import threshold_text
+    from soundscene_train.assessment.text import threshold_text
     from soundscene_train.calibrate import calibrated_bundle, calibration_from_clips, calibration_from_metrics
     from soundscene_train.console import ConsoleReporter
 

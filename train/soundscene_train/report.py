@@ -12,7 +12,10 @@ from soundscene_train.drawing import new_figure
 from soundscene_train.evaluation import Result
 from soundscene_train.files import write_json, writing
 
-__all__ = ["format_table", "headline", "plot_confusion", "write_report"]
+__all__ = ["EVALUATION_NAME", "format_table", "headline", "plot_confusion", "write_report"]
+
+EVALUATION_NAME: Final = "evaluation.json"
+"""In a run's folder: every figure of its test."""
 
 _ROW: Final = ("correct_count", "accuracy", "macro_accuracy", "log_loss")
 
@@ -99,7 +102,7 @@ def write_report(
     content = {"rule": rule, "results": {name: result.to_dict() for name, result in results.items()}, **extra}
     page = render(extra["title"], labels, extra["metrics"], cost)
     with writing(folder, "the report"):
-        write_json(folder / "evaluation.json", content)
+        write_json(folder / EVALUATION_NAME, content)
         (folder / "evaluation.txt").write_text(format_table(results, rule, extra["metrics"]), encoding="utf-8")
         (folder / REPORT_NAME).write_text(page, encoding="utf-8")
         plot_confusion(folder / "confusion.png", results[rule], labels, _TITLES[rule])

@@ -9,9 +9,9 @@ from typing import Any, Final
 import numpy as np
 
 from soundscene_train.assessment import figures
-from soundscene_train.assessment.text import interval_text, microphones_text, parts_text
+from soundscene_train.assessment.text import interval_text, microphones_text, parts_text, threshold_text
 
-__all__ = ["REPORT_NAME", "render", "threshold_text"]
+__all__ = ["REPORT_NAME", "render"]
 
 REPORT_NAME: Final = "report.html"
 """In a run's folder and in a bundle."""
@@ -184,11 +184,6 @@ def _selective(metrics: Mapping[str, Any], put_in: Mapping[str, Any] | None, uns
 
 def _thresholds(points: Sequence[Mapping[str, float]]) -> list[tuple[str, str, str]]:
     return [(_share(p["coverage"]), _share(p["accuracy"]), threshold_text(p["unsure_below"])) for p in points]
-
-
-def threshold_text(score: float) -> str:
-    """Write a threshold with all the digits that `selective` gives it, since many lie close to 1."""
-    return f"{score:.9g}"
 
 
 def _robustness(found: Mapping[str, Any]) -> str:

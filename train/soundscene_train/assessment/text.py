@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["calibration_lines", "interval_text", "microphones_text", "parts_text", "robustness_lines"]
+__all__ = ["calibration_lines", "interval_text", "microphones_text", "parts_text", "robustness_lines", "threshold_text"]
 
 
 def interval_text(interval: Mapping[str, Any]) -> str:
@@ -25,6 +25,11 @@ def parts_text(by_part: Mapping[str, Mapping[str, int]]) -> str:
     """Write the clips right of each part that a cross-validation tested in turn."""
     rights = [f"{found['correct_count']}/{found['clip_count']} ({part})" for part, found in by_part.items()]
     return f"by part: {', '.join(rights)}"
+
+
+def threshold_text(score: float) -> str:
+    """Write a threshold with all the digits that `selective` gives it, since many lie close to 1."""
+    return f"{score:.9g}"
 
 
 def calibration_lines(calibration: Mapping[str, Any]) -> list[str]:

@@ -11,10 +11,10 @@ from soundscene_train.errors import TrainingError
 from soundscene_train.export import ExportNames, export_bundle
 from soundscene_train.files import read_json
 from soundscene_train.plan import Plan
+from soundscene_train.report import EVALUATION_NAME
 
 __all__ = ["export_run", "require_score_of"]
 
-_EVALUATION: Final = "evaluation.json"
 _AGAIN: Final = "evaluate the run again"
 
 
@@ -29,7 +29,7 @@ def export_run(plan: Plan, folder: Path, target: Path, names: ExportNames, metri
     if metrics_from is not None:
         require_score_of(plan, metrics_from)
     home = metrics_from or folder
-    evaluation = _evaluation_in(home) if (home / _EVALUATION).is_file() else None
+    evaluation = _evaluation_in(home) if (home / EVALUATION_NAME).is_file() else None
     return export_bundle(plan, folder, target, names, evaluation)
 
 
@@ -49,14 +49,14 @@ def require_score_of(plan: Plan, folder: Path) -> None:
         raise TrainingError(
             f"{folder} was trained on {held.dataset_name} in {held.data_dir}; its score says nothing about this run"
         )
-    if not (folder / _EVALUATION).is_file():
+    if not (folder / EVALUATION_NAME).is_file():
         raise TrainingError(f"{folder} has not been evaluated; run `soundscene-train evaluate` on it first")
     _evaluation_in(folder)
 
 
 def _evaluation_in(folder: Path) -> dict[str, Any]:
     """Read what `evaluate` wrote, with all that a report is drawn of."""
-    evaluation: dict[str, Any] = read_json(folder / _EVALUATION, "what `evaluate` wrote", _AGAIN)
+    evaluation: dict[str, Any] = read_json(folder / EVALUATION_NAME, "what `evaluate` wrote", _AGAIN)
     if "classifiers" not in evaluation.get("metrics", {}):
-        raise TrainingError(f"{folder / _EVALUATION} was written by an earlier version; {_AGAIN}")
+        raise TrainingError(f"{folder / EVALUATION_NAME} was written by an earlier version; {_AGAIN}")
     return evaluation
