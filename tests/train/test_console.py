@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
-from soundscene_train.console import ConsoleReporter
+from soundscene_train.console import ConsoleReporter, duration_text
 
 
 def test_plain_lines_are_few_and_end_with_the_last(
@@ -34,3 +36,46 @@ def test_what_is_finished_leaves_the_bars(capsys: pytest.CaptureFixture[str], mo
     last_frame = output.rpartition("training fold-99 mel: 2/2")[2]
     assert "training fold-100 mel" in last_frame
     assert "fold-98" not in last_frame
+
+
+def test_plain_lines_tell_when_all_networks_will_be_done(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of many networks, each tenth of the whole work is one line with the time that is left."""
+    monkeypatch.delenv("FORCE_COLOR", raising=False)
+    with ConsoleReporter() as reporter:
+        for done in range(1, 1001):
+            reporter.whole(12, done // 10, 7.2 * (1000 - done))
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 9
+    assert lines[0] == "all 12 networks: 10 %, about 1 h 48 min left"
+    assert lines[-1] == "all 12 networks: 90 %, about 12 min left"
+
+
+def test_a_terminal_shows_the_time_left_of_all_networks(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The bar of the whole has the time that was told, until nothing is left."""
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "120")
+    with ConsoleReporter() as reporter:
+        reporter.whole(3, 40, 5_000.0)
+        reporter.remark("look")
+    assert "1 h 24 min" in capsys.readouterr().err
+    with ConsoleReporter() as reporter:
+        reporter.whole(3, 40, 5_000.0)
+        reporter.whole(3, 100, 0.0)
+        reporter.step("spectrograms", 1, 2)
+        reporter.remark("look")
+    last_frame = capsys.readouterr().err.rpartition("look")[2]
+    assert "spectrograms" in last_frame
+    assert "all 3 networks" not in last_frame
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.0, "0 min"), (1.0, "1 min"), (3_600.0, "1 h 0 min"), (3_601.0, "1 h 1 min"), (math.inf, "an unknown time")],
+)
+def test_durations_are_rounded_up_to_minutes(seconds: float, text: str) -> None:
+    """A begun minute counts, so that nothing is said to be over before it is."""
+    assert duration_text(seconds) == text

@@ -118,6 +118,10 @@ def test_two_processes_train_as_one_does(esc_plan: Plan, esc_run: Path, tmp_path
     assert sorted(reporter.heard) == sorted(
         (name, done, 2) for name in ("beside mel", "beside gammatone", "further mel") for done in (1, 2)
     )
+    counts, percents = zip(*reporter.wholes, strict=True)
+    assert set(counts) == {3}
+    assert list(percents) == sorted(percents)
+    assert percents[-1] == 100
     with pytest.raises(TrainingError, match="holds no trained cqt network"):
         evaluate_run(esc_plan, beside, Reporter())
 
@@ -125,10 +129,15 @@ def test_two_processes_train_as_one_does(esc_plan: Plan, esc_run: Path, tmp_path
 class _Listener(Reporter):
     def __init__(self) -> None:
         self.heard: list[tuple[str, int, int]] = []
+        self.wholes: list[tuple[int, int]] = []
 
     def epoch(self, network: str, done: int, total: int, loss: float) -> None:
         assert loss > 0.0
         self.heard.append((network, done, total))
+
+    def whole(self, count: int, percent: int, seconds_left: float) -> None:
+        assert seconds_left >= 0.0
+        self.wholes.append((count, percent))
 
 
 def test_the_synthetic_city_trains_on_every_device(tiny_recipe: Recipe, tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ from soundscene_train.responses import band_responses, trained_responses
 from soundscene_train.teaching import taught_targets
 from soundscene_train.trainer import Trainer
 
-__all__ = ["EpochReport", "Training", "fit_networks", "one_hot_targets", "require_ingredients"]
+__all__ = ["EpochReport", "Training", "epochs_kept", "fit_networks", "one_hot_targets", "require_ingredients"]
 
 _POLL_SECONDS: Final = 0.3
 _CHECKPOINT_EPOCHS: Final = 5
@@ -178,17 +178,26 @@ def one_hot_targets(selection: Selection, features: Features, windows: NDArray[n
     return rows
 
 
-def _is_trained(training: Training) -> bool:
-    """Tell whether nothing is left to do; several machines go the whole way, to find out that they see one folder."""
+def epochs_kept(training: Training) -> int:
+    """Return how many epochs a network has behind it, 0 where it begins anew.
+
+    Raises
+    ------
+    TrainingError
+        Its folder belongs to another plan, or cannot be written.
+    """
     checkpoint = training.home / _CHECKPOINT_NAME
-    if Machines.from_environment().count > 1 or not checkpoint.is_file():
-        return False
-    if not (training.home / STANDARDISATION_NAME).is_file():
-        return False
+    if not checkpoint.is_file() or not (training.home / STANDARDISATION_NAME).is_file():
+        return 0
     training.plan.save(training.home)  # a checkpoint of another plan may have the same shapes
     with suppress(TrainingError), reading_arrays(checkpoint, "a checkpoint", "") as state:
-        return int(state["epochs"]) >= training.plan.recipe.fit.epochs
-    return False
+        return int(state["epochs"])
+    return 0
+
+
+def _is_trained(training: Training) -> bool:
+    """Tell whether nothing is left to do; several machines go the whole way, to find out that they see one folder."""
+    return Machines.from_environment().count == 1 and epochs_kept(training) >= training.plan.recipe.fit.epochs
 
 
 def _make_trainer(plan: Plan, selection: Selection, features: Features, network: str) -> Trainer:

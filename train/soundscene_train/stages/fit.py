@@ -7,13 +7,17 @@ from dataclasses import replace
 from pathlib import Path
 
 from soundscene.settings import NETWORK_NAMES
+from soundscene_train.datasets import Selection
 from soundscene_train.errors import TrainingError
 from soundscene_train.fitting import Training, fit_networks, require_ingredients
 from soundscene_train.machines import Machines, join
+from soundscene_train.network import multiply_add_count
 from soundscene_train.plan import Plan
+from soundscene_train.recipe import Recipe
 from soundscene_train.runtime import start_keras
 from soundscene_train.stages.prepare import prepare_run
 from soundscene_train.stages.reporter import Reporter
+from soundscene_train.stages.workload import Workload
 from soundscene_train.teaching import require_teacher
 
 __all__ = ["fit_run", "fit_runs"]
@@ -49,18 +53,22 @@ def fit_runs(work: Sequence[Training], reporter: Reporter, jobs: int = 1) -> Non
     runs = {training.folder: training.plan for training in work}
     for training in work:
         training.plan.require_free(training.home)
-    pinned = {folder: _begin(plan, folder, reporter, jobs) for folder, plan in runs.items()}
-    work = [replace(training, plan=pinned[training.folder]) for training in work]
+    begun = {folder: _begin(plan, folder, reporter, jobs) for folder, plan in runs.items()}
+    work = [replace(training, plan=begun[training.folder][0]) for training in work]
+    workload = Workload(work, [begun[training.folder][1] for training in work])
 
     def tell(training: Training, done: int, loss: float) -> None:
         name = training.network if len(runs) == 1 else f"{training.folder.name} {training.network}"
         reporter.epoch(name, done, training.plan.recipe.fit.epochs, loss)
+        workload.advance(training, done)
+        if len(work) > 1:
+            reporter.whole(len(work), workload.percent, workload.seconds_left())
 
     fit_networks(work, jobs, tell)
 
 
-def _begin(plan: Plan, folder: Path, reporter: Reporter, jobs: int) -> Plan:
-    """Prepare what a run is trained on, write its plan down, and return it, pinned to these recordings.
+def _begin(plan: Plan, folder: Path, reporter: Reporter, jobs: int) -> tuple[Plan, int]:
+    """Prepare what a run is trained on, write its plan down, and return it, pinned, and its multiply-adds an epoch.
 
     What ends the preparation leaves no plan behind: the command that mends it may be another plan.
     """
@@ -75,7 +83,7 @@ def _begin(plan: Plan, folder: Path, reporter: Reporter, jobs: int) -> Plan:
     else:
         join(machines)
         plan.require_in(folder)  # the first has written it, or this is another folder
-    selection, _ = prepare_run(plan, reporter, jobs=jobs)
+    selection, features = prepare_run(plan, reporter, jobs=jobs)
     if plan.teacher_dir is not None:
         require_teacher(plan.teacher_dir, selection)
     pinned = plan.pinned(selection)
@@ -84,4 +92,10 @@ def _begin(plan: Plan, folder: Path, reporter: Reporter, jobs: int) -> Plan:
         join(machines)
     else:
         pinned.require_in(folder)
-    return pinned
+    return pinned, _multiply_adds(plan.recipe, selection, len(features.windows_of(selection.train_clips)))
+
+
+def _multiply_adds(recipe: Recipe, selection: Selection, window_count: int) -> int:
+    """Count those of one network in one epoch, forwards."""
+    bands, frames = recipe.front_end.band_count, recipe.augmentation.crop_frames or recipe.front_end.patch_frames
+    return window_count * multiply_add_count(recipe.network, len(selection.dataset.labels), bands, frames)
