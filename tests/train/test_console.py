@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import pytest
 
 from soundscene_train.console import ConsoleReporter, duration_text
@@ -45,10 +43,10 @@ def test_plain_lines_tell_when_all_networks_will_be_done(
     monkeypatch.delenv("FORCE_COLOR", raising=False)
     with ConsoleReporter() as reporter:
         for done in range(1, 1001):
-            reporter.whole(12, done // 10, 7.2 * (1000 - done))
+            reporter.whole(12, done // 10, 7.2 * (1000 - done) if done > 100 else None)
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 9
-    assert lines[0] == "all 12 networks: 10 %, about 1 h 48 min left"
+    assert lines[:2] == ["all 12 networks: 10 %", "all 12 networks: 20 %, about 1 h 36 min left"]
     assert lines[-1] == "all 12 networks: 90 %, about 12 min left"
 
 
@@ -74,7 +72,7 @@ def test_a_terminal_shows_the_time_left_of_all_networks(
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(0.0, "0 min"), (1.0, "1 min"), (3_600.0, "1 h 0 min"), (3_601.0, "1 h 1 min"), (math.inf, "an unknown time")],
+    [(0.0, "0 min"), (1.0, "1 min"), (3_600.0, "1 h 0 min"), (3_601.0, "1 h 1 min")],
 )
 def test_durations_are_rounded_up_to_minutes(seconds: float, text: str) -> None:
     """A begun minute counts, so that nothing is said to be over before it is."""

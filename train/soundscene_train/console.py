@@ -65,18 +65,20 @@ class ConsoleReporter(Reporter):
         """Show a network's progress."""
         self._show(f"training {network}", done, total, f"loss {loss:.3f}")
 
-    def whole(self, count: int, percent: int, seconds_left: float) -> None:
+    def whole(self, count: int, percent: int, seconds_left: float | None) -> None:
         """Show, percent by percent, how far all networks are."""
         if percent == self._percent:
             return
         passed, self._percent = self._percent, percent
-        title, left = f"all {count} networks", duration_text(seconds_left)
+        title = f"all {count} networks"
+        left = None if seconds_left is None else duration_text(seconds_left)
         if self._console.is_terminal:
             self._draw(f"{title}, %", percent, 100, "", left=left)
             if percent == 100:
                 self._progress.remove_task(self._tasks.pop(f"{title}, %"))
         elif percent * _PLAIN_SHARES // 100 != passed * _PLAIN_SHARES // 100 and percent < 100:
-            print(f"{title}: {percent} %, about {left} left", file=sys.stderr, flush=True)
+            note = "" if left is None else f", about {left} left"
+            print(f"{title}: {percent} %{note}", file=sys.stderr, flush=True)
 
     def remark(self, text: str) -> None:
         """Show it above the bars."""
@@ -101,7 +103,5 @@ class ConsoleReporter(Reporter):
 
 def duration_text(seconds: float) -> str:
     """Write a duration that is estimated, in hours and whole minutes, begun ones counted."""
-    if math.isinf(seconds):
-        return "an unknown time"
     hours, minutes = divmod(math.ceil(seconds / 60), 60)
     return f"{hours} h {minutes} min" if hours else f"{minutes} min"

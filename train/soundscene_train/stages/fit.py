@@ -55,7 +55,7 @@ def fit_runs(work: Sequence[Training], reporter: Reporter, jobs: int = 1) -> Non
         training.plan.require_free(training.home)
     begun = {folder: _begin(plan, folder, reporter, jobs) for folder, plan in runs.items()}
     work = [replace(training, plan=begun[training.folder][0]) for training in work]
-    workload = Workload(work, [begun[training.folder][1] for training in work])
+    workload = Workload(work, [begun[training.folder][1] for training in work], jobs)
 
     def tell(training: Training, done: int, loss: float) -> None:
         name = training.network if len(runs) == 1 else f"{training.folder.name} {training.network}"
