@@ -39,14 +39,14 @@ def test_what_is_finished_leaves_the_bars(capsys: pytest.CaptureFixture[str], mo
 def test_plain_lines_tell_when_all_networks_will_be_done(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of many networks, each tenth of the whole work is one line with the time that is left."""
+    """Of many networks, the first that is known and each tenth of the whole work are a line with the time left."""
     monkeypatch.delenv("FORCE_COLOR", raising=False)
     with ConsoleReporter() as reporter:
         for done in range(1, 1001):
-            reporter.whole(12, done // 10, 7.2 * (1000 - done) if done > 100 else None)
+            reporter.whole(12, done // 10, 7.2 * (1000 - done))
     lines = capsys.readouterr().err.splitlines()
-    assert len(lines) == 9
-    assert lines[:2] == ["all 12 networks: 10 %", "all 12 networks: 20 %, about 1 h 36 min left"]
+    assert len(lines) == 10
+    assert lines[:2] == ["all 12 networks: 0 %, about 2 h 0 min left", "all 12 networks: 10 %, about 1 h 48 min left"]
     assert lines[-1] == "all 12 networks: 90 %, about 12 min left"
 
 

@@ -135,8 +135,8 @@ class _Listener(Reporter):
         assert loss > 0.0
         self.heard.append((network, done, total))
 
-    def whole(self, count: int, percent: int, seconds_left: float | None) -> None:
-        assert seconds_left is None or seconds_left >= 0.0
+    def whole(self, count: int, percent: int, seconds_left: float) -> None:
+        assert seconds_left >= 0.0
         self.wholes.append((count, percent))
 
 

@@ -46,7 +46,7 @@ class ConsoleReporter(Reporter):
             disable=not self._console.is_terminal,
         )
         self._tasks: dict[str, TaskID] = {}
-        self._percent = 0
+        self._percent = -1
 
     def __enter__(self) -> Self:
         self._progress.start()
@@ -65,20 +65,18 @@ class ConsoleReporter(Reporter):
         """Show a network's progress."""
         self._show(f"training {network}", done, total, f"loss {loss:.3f}")
 
-    def whole(self, count: int, percent: int, seconds_left: float | None) -> None:
+    def whole(self, count: int, percent: int, seconds_left: float) -> None:
         """Show, percent by percent, how far all networks are."""
         if percent == self._percent:
             return
         passed, self._percent = self._percent, percent
-        title = f"all {count} networks"
-        left = None if seconds_left is None else duration_text(seconds_left)
+        title, left = f"all {count} networks", duration_text(seconds_left)
         if self._console.is_terminal:
             self._draw(f"{title}, %", percent, 100, "", left=left)
             if percent == 100:
                 self._progress.remove_task(self._tasks.pop(f"{title}, %"))
         elif percent * _PLAIN_SHARES // 100 != passed * _PLAIN_SHARES // 100 and percent < 100:
-            note = "" if left is None else f", about {left} left"
-            print(f"{title}: {percent} %{note}", file=sys.stderr, flush=True)
+            print(f"{title}: {percent} %, about {left} left", file=sys.stderr, flush=True)
 
     def remark(self, text: str) -> None:
         """Show it above the bars."""

@@ -61,8 +61,8 @@ def fit_runs(work: Sequence[Training], reporter: Reporter, jobs: int = 1) -> Non
         name = training.network if len(runs) == 1 else f"{training.folder.name} {training.network}"
         reporter.epoch(name, done, training.plan.recipe.fit.epochs, loss)
         workload.advance(training, done)
-        if len(work) > 1:
-            reporter.whole(len(work), workload.percent, workload.seconds_left())
+        if len(work) > 1 and (seconds_left := workload.seconds_left()) is not None:
+            reporter.whole(len(work), workload.percent, seconds_left)
 
     fit_networks(work, jobs, tell)
 

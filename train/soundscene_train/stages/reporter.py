@@ -14,8 +14,8 @@ class Reporter:
     def epoch(self, network: str, done: int, total: int, loss: float) -> None:
         """A network, of several runs one named with its run, has trained `done` of `total` epochs."""
 
-    def whole(self, count: int, percent: int, seconds_left: float | None) -> None:
-        """Of `count` networks that are trained, this much is done, and about so long the rest takes, if it is known."""
+    def whole(self, count: int, percent: int, seconds_left: float) -> None:
+        """Of `count` networks that are trained, this much is done, and about so long the rest takes."""
 
     def remark(self, text: str) -> None:
         """Something was found that does not end the work, and that a person should know."""
