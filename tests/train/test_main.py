@@ -109,7 +109,9 @@ def test_two_processes_train_as_one_does(esc_plan: Plan, esc_run: Path, tmp_path
         Training(esc_plan, beside, "gammatone"),
     ]
     reporter = _Listener()
-    fit_runs(work, reporter, jobs=2)
+    ended: list[tuple[str, str]] = []
+    fit_runs(work, reporter, jobs=2, finished=lambda training: ended.append((training.folder.name, training.network)))
+    assert sorted(ended) == [("beside", "gammatone"), ("beside", "mel"), ("further", "mel")]
     for name in ("mel", "gammatone"):
         with np.load(esc_run / name / "checkpoint.npz") as one, np.load(beside / name / "checkpoint.npz") as other:
             for key in one.files:

@@ -82,7 +82,12 @@ def require_ingredients(plan: Plan) -> None:
     trained_responses(plan.responses_dir, recipe.augmentation)
 
 
-def fit_networks(work: Sequence[Training], jobs: int = 1, report: EpochReport | None = None) -> None:
+def fit_networks(
+    work: Sequence[Training],
+    jobs: int = 1,
+    report: EpochReport | None = None,
+    finished: Callable[[Training], None] | None = None,
+) -> None:
     """Train networks to their last epoch, of one run or of several, going on from the checkpoints that are there.
 
     Parameters
@@ -93,21 +98,30 @@ def fit_networks(work: Sequence[Training], jobs: int = 1, report: EpochReport | 
         Processes; each trains one network at a time, on one core.
     report : callable or None
         Told each epoch.
+    finished : callable or None
+        Told each network once it is trained, first of all those that were before.
 
     Raises
     ------
     TrainingError
         Training cannot go on.
     """
+    finished = finished or (lambda _: None)
     if jobs > 1 and any(training.plan.recipe.fit.devices != "one" for training in work):
         raise TrainingError("several jobs would each take all devices; leave out --jobs or --devices")
-    left = [training for training in work if not _is_trained(training)]
+    left = []
+    for training in work:
+        if _is_trained(training):
+            finished(training)
+        else:
+            left.append(training)
     if jobs == 1 or len(left) < 2:
         for training in left:
             fit_network(training, report)
+            finished(training)
         return
     with process_pool(min(jobs, len(left))) as pool:
-        _follow({pool.submit(fit_network, training): training for training in left}, report)
+        _follow({pool.submit(fit_network, training): training for training in left}, report, finished)
 
 
 def fit_network(training: Training, report: EpochReport | None = None) -> None:
@@ -251,7 +265,9 @@ def _history_line(epoch: int, loss: float) -> str:
     return json.dumps({"epoch": epoch, "loss": loss}) + "\n"
 
 
-def _follow(work: Mapping[Future[None], Training], report: EpochReport | None) -> None:
+def _follow(
+    work: Mapping[Future[None], Training], report: EpochReport | None, finished: Callable[[Training], None]
+) -> None:
     """Read the histories that the processes write until all are done; stop at the first error."""
     seen = {training: len(_history(training)) for training in work.values()}
     pending = set(work)
@@ -266,6 +282,7 @@ def _follow(work: Mapping[Future[None], Training], report: EpochReport | None) -
                     report(training, entry["epoch"], entry["loss"])
         for future in done:
             future.result()
+            finished(work[future])
 
 
 def _history(training: Training) -> list[str]:

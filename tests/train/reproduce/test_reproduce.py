@@ -8,9 +8,11 @@ import pytest
 
 from soundscene_train.__main__ import main
 from soundscene_train.network import merged_parameter_count
-from soundscene_train.reproduce.cells import NETWORKS, Cell
+from soundscene_train.plan import Plan
+from soundscene_train.reproduce.cells import NETWORKS, Cell, Results, train_cells
 from soundscene_train.reproduce.output import format_entries
 from soundscene_train.reproduce.tables import TABLES, collect
+from soundscene_train.stages import Reporter
 
 
 def test_the_papers_networks_have_the_papers_sizes() -> None:
@@ -32,12 +34,43 @@ def test_tables_share_their_cells() -> None:
 def test_seeds_make_a_mean_an_interval_and_a_comparison() -> None:
     """Seeds at 60 and 70 % give 65, Student's interval cut to 0..100 % and the paper's 66.7; one or equal ones none."""
     results = [{"product": {"accuracy": share, "device_accuracy": {"a": 0.8}}} for share in (0.6, 0.7)]
-    entries = collect(TABLES["table5"], {"product": results})
+    entries = collect(TABLES["table5"], {Cell(): results})
     assert [(entry.column, entry.paper) for entry in entries] == [("all", 66.7), ("a", 79.1)]
     assert "| product | all | 65.0 | 1.5 to 100.0 | 66.7 |" in format_entries("t", entries, "tau2020")
     assert "| product | a | 80.0 |  | 79.1 |" in format_entries("t", entries, "tau2020")
-    alone = collect(TABLES["table5"], {"product": results[:1]})
+    alone = collect(TABLES["table5"], {Cell(): results[:1]})
     assert "| product | all | 60.0 |  | 66.7 |" in format_entries("t", alone, "esc10")
+
+
+def test_rows_of_other_seeds_and_rows_that_are_to_come_are_told_apart() -> None:
+    """A table that is written before it is complete has the rows that are tested, and says of how many seeds."""
+    first, second = list(TABLES["table4"].cells.values())[:2]
+    result = {"mel": {"accuracy": 0.5, "class_accuracy": {}}}
+    entries = collect(
+        TABLES["table4"], dict.fromkeys(TABLES["table4"].cells.values(), ()) | {first: [result] * 2, second: [result]}
+    )
+    assert [(entry.row, len(entry.values)) for entry in entries] == [("DCASE baseline size class", 2), ("CNN-7", 1)]
+    assert "on esc10, 1 or 2 seeds;" in format_entries("t", entries, "esc10")
+
+
+def test_a_cell_is_tested_as_soon_as_it_is_trained(esc_plan: Plan, tmp_path: Path) -> None:
+    """The first of two cells has its figures before the second begins, and none is trained or tested twice."""
+    cells = [Cell(length="1 s", augmented=augmented, inputs=("mel",)) for augmented in (False, True)]
+    folders = [cell.folder(tmp_path, 0) for cell in cells]
+    seen: list[tuple[Cell, dict[str, float], list[bool]]] = []
+
+    def finished(cell: Cell, results: Results) -> None:
+        accuracy = {name: result["accuracy"] for name, result in results.items()}
+        seen.append((cell, accuracy, [(folder / "mel" / "checkpoint.npz").is_file() for folder in folders]))
+
+    train_cells(cells, esc_plan, tmp_path, 0, Reporter(), finished=finished)
+    assert [cell for cell, *_ in seen] == cells
+    assert [begun for *_, begun in seen] == [[True, False], [True, True]]
+    (folders[1] / "result.json").unlink()
+    ages = [(folder / "mel" / "checkpoint.npz").stat().st_mtime_ns for folder in folders]
+    train_cells(cells, esc_plan, tmp_path, 0, Reporter(), finished=finished)
+    assert [found[:2] for found in seen[2:]] == [found[:2] for found in seen[:2]]
+    assert [(folder / "mel" / "checkpoint.npz").stat().st_mtime_ns for folder in folders] == ages
 
 
 @pytest.mark.slow

@@ -5,7 +5,8 @@ Tables share cells, so that a cell is trained once. Each has a run's folder and 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -25,7 +26,7 @@ from soundscene_train.recipe import AugmentationSettings, Recipe
 from soundscene_train.scoring import score_windows
 from soundscene_train.stages import Reporter, fit_runs, prepare_run
 
-__all__ = ["LENGTHS", "NETWORKS", "Cell", "train_cells"]
+__all__ = ["LENGTHS", "NETWORKS", "Cell", "Results", "train_cells"]
 
 LENGTHS: Final = {"1 s": "paper-1s", "2 s": "paper-2s", "5 s": "paper", "10 s": "paper-10s"}
 """The paper's names of its time lengths, and the presets that make them."""
@@ -79,16 +80,38 @@ class Cell:
         )
 
 
+Results = Mapping[str, Any]
+"""From classifiers to `Result.to_dict`: a cell's inputs and, where all three are trained, the rules that join them."""
+
+
 def train_cells(
-    cells: Collection[Cell], base: Plan, root: Path, seed: int, reporter: Reporter, *, jobs: int = 1
-) -> dict[Cell, dict[str, Any]]:
+    cells: Collection[Cell],
+    base: Plan,
+    root: Path,
+    seed: int,
+    reporter: Reporter,
+    *,
+    finished: Callable[[Cell, Results], None],
+    jobs: int = 1,
+) -> None:
     """Train and test cells, or read what an earlier call found; networks of different cells train side by side.
 
-    Returns
-    -------
-    dict of Cell to dict of classifier to dict
-        `accuracy`, `log_loss`, `class_accuracy`, `device_accuracy` and the rest of `Result.to_dict`. Classifiers are
-        the cell's inputs and, where all three are trained, the rules that join them.
+    Parameters
+    ----------
+    cells : collection of Cell
+        In the order in which they are begun.
+    base : Plan
+        What the cells are laid on.
+    root : Path
+        Gets a folder for each cell.
+    seed : int
+        Of all of them.
+    reporter : Reporter
+        Told how far it is.
+    finished : callable
+        Told each cell with its results, as soon as it is tested.
+    jobs : int > 0
+        Processes that train.
 
     Raises
     ------
@@ -96,31 +119,44 @@ def train_cells(
         The data leaves nothing to test, or a cell's folder belongs to another plan.
     """
     plans = {cell: replace(base, recipe=cell.recipe(base.recipe, seed)) for cell in cells}
-    found = {}
     for cell, plan in plans.items():
-        require_ingredients(plan)
-        selection = plan.open()
-        if not selection.test_parts:
-            raise TrainingError("a table needs clips to test: name --train-parts or --test-parts")
-        plan.pinned(selection).require_free(cell.folder(root, seed))
+        _require_ready(plan, cell.folder(root, seed))
+    missing = []
+    for cell in plans:
         if (held := _held(cell, cell.folder(root, seed))) is not None:
-            found[cell] = held
-    missing = [cell for cell in plans if cell not in found]
+            finished(cell, held)
+        else:
+            missing.append(cell)
     work = [Training(plans[cell], cell.folder(root, seed), network) for cell in missing for network in cell.inputs]
-    fit_runs(work, reporter, jobs)
-    for cell in missing:
-        found[cell] = _test(cell, plans[cell], cell.folder(root, seed), reporter)
-    return found
+    homes = {cell.folder(root, seed): cell for cell in missing}
+    trained: Counter[Path] = Counter()
+
+    def test_when_complete(training: Training) -> None:
+        cell = homes[training.folder]
+        trained[training.folder] += 1
+        if trained[training.folder] == len(cell.inputs):
+            finished(cell, _test(cell, plans[cell], training.folder, reporter))
+
+    fit_runs(work, reporter, jobs, test_when_complete)
 
 
-def _held(cell: Cell, folder: Path) -> dict[str, Any] | None:
+def _require_ready(plan: Plan, folder: Path) -> None:
+    """Refuse, before anything is trained, what will not end in a tested cell."""
+    require_ingredients(plan)
+    selection = plan.open()
+    if not selection.test_parts:
+        raise TrainingError("a table needs clips to test: name --train-parts or --test-parts")
+    plan.pinned(selection).require_free(folder)
+
+
+def _held(cell: Cell, folder: Path) -> Results | None:
     """Return the figures that an earlier call found, if they are of all the cell's inputs."""
     path = folder / _RESULT
     held = read_json(path, "the figures of a cell", "remove it to test the cell again") if path.is_file() else {}
     return dict(held) if set(cell.inputs) <= set(held) else None
 
 
-def _test(cell: Cell, plan: Plan, folder: Path, reporter: Reporter) -> dict[str, Any]:
+def _test(cell: Cell, plan: Plan, folder: Path, reporter: Reporter) -> Results:
     """Test a trained cell and write its figures down."""
     selection, features = prepare_run(plan, reporter)
     results = _evaluate(plan, folder, selection, features, cell.inputs)

@@ -18,12 +18,13 @@ _HEADER: Final = ("row", "column", "accuracy_percent", "low_95", "high_95", "see
 
 def format_entries(title: str, entries: Sequence[Entry], dataset: str) -> str:
     """Format as a Markdown table: ours, its interval, the paper's."""
-    seeds = len(entries[0].values)
+    counts = sorted({len(entry.values) for entry in entries})
+    seeds = " or ".join(map(str, counts)) + (" seed" if counts == [1] else " seeds")
     note = "" if dataset == "tau2020" else " The paper's figures are of the TAU data, not of this data set."
     lines = [
         f"# {title}",
         "",
-        f"Accuracy in % on {dataset}, {seeds} seed{'s' if seeds > 1 else ''}; intervals are 95 %, over seeds.{note}",
+        f"Accuracy in % on {dataset}, {seeds}; intervals are 95 %, over seeds.{note}",
         "",
         "| row | column | ours | 95 % | paper |",
         "|---|---|---:|---:|---:|",

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from soundscene_train.plan import Plan
-from soundscene_train.reproduce.cells import train_cells
+from soundscene_train.reproduce.cells import Cell, Results, train_cells
 from soundscene_train.reproduce.output import format_entries, write_table
 from soundscene_train.reproduce.tables import TABLES, collect
 from soundscene_train.stages import Reporter
@@ -15,7 +15,7 @@ __all__ = ["reproduce"]
 
 
 def reproduce(name: str, plan: Plan, folder: Path, seeds: Sequence[int], reporter: Reporter, *, jobs: int = 1) -> str:
-    """Train what is missing of a table, and write it after each seed is complete.
+    """Train what is missing of a table, and write it anew after each cell.
 
     Parameters
     ----------
@@ -43,12 +43,13 @@ def reproduce(name: str, plan: Plan, folder: Path, seeds: Sequence[int], reporte
         Training cannot go on, or a folder cannot be written.
     """
     table = TABLES[name]
-    results: dict[str, list[dict[str, object]]] = {row: [] for row in table.cells}
-    for number, seed in enumerate(seeds):
-        found = train_cells(dict.fromkeys(table.cells.values()), plan, folder / "cells", seed, reporter, jobs=jobs)
-        for row, cell in table.cells.items():
-            results[row].append(found[cell])
-        reporter.step(f"{name}, seeds", number + 1, len(seeds))
-        entries = collect(table, results)
-        write_table(folder, name, table.title, entries, plan.dataset_name)
-    return format_entries(table.title, entries, plan.dataset_name)
+    results: dict[Cell, list[Results]] = {cell: [] for cell in table.cells.values()}
+
+    def add(cell: Cell, found: Results) -> None:
+        results[cell].append(found)
+        write_table(folder, name, table.title, collect(table, results), plan.dataset_name)
+        reporter.step(f"{name}, tested", sum(map(len, results.values())), len(results) * len(seeds))
+
+    for seed in seeds:
+        train_cells(results, plan, folder / "cells", seed, reporter, finished=add, jobs=jobs)
+    return format_entries(table.title, collect(table, results), plan.dataset_name)

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
 from soundscene.settings import NETWORK_NAMES
 from soundscene_train.assessment.intervals import Interval, mean_interval
 from soundscene_train.reproduce import paper
-from soundscene_train.reproduce.cells import LENGTHS, NETWORKS, Cell
+from soundscene_train.reproduce.cells import LENGTHS, NETWORKS, Cell, Results
 
 __all__ = ["TABLES", "Entry", "Table", "collect"]
 
-Results = Mapping[str, Any]
-"""What `train_cells` finds for a cell."""
 Shown = Iterator[tuple[str, float, float | None]]
 """Column, our accuracy in [0, 1], and the paper's in % where it is known."""
 
@@ -73,19 +71,19 @@ class Entry:
         return found and replace(found, low=max(0.0, found.low), high=min(100.0, found.high))
 
 
-def collect(table: Table, results: Mapping[str, Sequence[Results]]) -> list[Entry]:
+def collect(table: Table, results: Mapping[Cell, Sequence[Results]]) -> list[Entry]:
     """Gather a table's entries.
 
     Parameters
     ----------
     table : Table
         One of `TABLES`.
-    results : mapping of row to sequence of results
-        One result for each seed.
+    results : mapping of Cell to sequence of results
+        One result for each seed that is done; rows of a cell with none have no entries.
     """
     entries = []
-    for row in table.cells:
-        seeds = [list(table.show(row, result)) for result in results[row]]
+    for row, cell in table.cells.items():
+        seeds = [list(table.show(row, result)) for result in results[cell]]
         for shown in zip(*seeds, strict=True):
             column, _, printed = shown[0]
             entries.append(Entry(row, column, tuple(100 * value for _, value, _ in shown), printed))
@@ -95,6 +93,7 @@ def collect(table: Table, results: Mapping[str, Sequence[Results]]) -> list[Entr
 def _table3(row: str, results: Results) -> Shown:
     for name in NETWORK_NAMES:
         yield name, results[name]["accuracy"], paper.SINGLE_INPUTS.get((row, name))
+    yield "product", results["product"]["accuracy"], paper.FUSED if row == "5 s, augmented" else None
 
 
 def _table4(row: str, results: Results) -> Shown:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -38,10 +38,16 @@ def fit_run(
     fit_runs([Training(plan, folder, network) for network in networks], reporter, jobs)
 
 
-def fit_runs(work: Sequence[Training], reporter: Reporter, jobs: int = 1) -> None:
+def fit_runs(
+    work: Sequence[Training],
+    reporter: Reporter,
+    jobs: int = 1,
+    finished: Callable[[Training], None] | None = None,
+) -> None:
     """Train networks of one run or of several side by side, going on where they stopped.
 
-    Of several machines, the others wait for the first, so that what is missing is made once.
+    Of several machines, the others wait for the first, so that what is missing is made once. `finished` is told each
+    network once it is trained, as by `fit_networks`.
 
     Raises
     ------
@@ -64,7 +70,7 @@ def fit_runs(work: Sequence[Training], reporter: Reporter, jobs: int = 1) -> Non
         if len(work) > 1 and (seconds_left := workload.seconds_left()) is not None:
             reporter.whole(len(work), workload.percent, seconds_left)
 
-    fit_networks(work, jobs, tell)
+    fit_networks(work, jobs, tell, finished)
 
 
 def _begin(plan: Plan, folder: Path, reporter: Reporter, jobs: int) -> tuple[Plan, int]:
