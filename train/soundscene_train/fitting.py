@@ -193,17 +193,10 @@ def one_hot_targets(selection: Selection, features: Features, windows: NDArray[n
 
 
 def epochs_kept(training: Training) -> int:
-    """Return how many epochs a network has behind it, 0 where it begins anew.
-
-    Raises
-    ------
-    TrainingError
-        Its folder belongs to another plan, or cannot be written.
-    """
+    """Return how many epochs the network in a folder has behind it, 0 where it begins anew."""
     checkpoint = training.home / _CHECKPOINT_NAME
     if not checkpoint.is_file() or not (training.home / STANDARDISATION_NAME).is_file():
         return 0
-    training.plan.save(training.home)  # a checkpoint of another plan may have the same shapes
     with suppress(TrainingError), reading_arrays(checkpoint, "a checkpoint", "") as state:
         return int(state["epochs"])
     return 0
@@ -211,7 +204,10 @@ def epochs_kept(training: Training) -> int:
 
 def _is_trained(training: Training) -> bool:
     """Tell whether nothing is left to do; several machines go the whole way, to find out that they see one folder."""
-    return Machines.from_environment().count == 1 and epochs_kept(training) >= training.plan.recipe.fit.epochs
+    if Machines.from_environment().count > 1 or epochs_kept(training) < training.plan.recipe.fit.epochs:
+        return False
+    training.plan.save(training.home)  # a checkpoint of another plan may have the same shapes
+    return True
 
 
 def _make_trainer(plan: Plan, selection: Selection, features: Features, network: str) -> Trainer:
