@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 
 from soundscene.errors import AudioError
+from soundscene_train.__main__ import main
+from soundscene_train.console import ConsoleReporter
+from soundscene_train.cross_validation import cross_validate
 from soundscene_train.errors import DatasetError, TrainingError
 from soundscene_train.plan import Plan
 from soundscene_train.stages import Reporter, evaluate_run, fit_run
@@ -92,3 +95,65 @@ def test_what_ends_before_the_training_leaves_no_plan(own_plan: Plan, tmp_path: 
     with pytest.raises(AudioError, match="not an audio file"):
         fit_run(own_plan, tmp_path / "run", Reporter())
     assert not (tmp_path / "run").exists()
+
+
+def test_a_fold_that_lacks_a_class_leaves_no_plan(own_plan: Plan, tmp_path: Path) -> None:
+    """It is told before anything is written, so that the clip it lacks may be given to it."""
+    table = table_of(own_plan)
+    lines = [
+        line for line in table.read_text().splitlines(keepends=True) if "tone" not in line or line.startswith("2-")
+    ]
+    table.write_text("".join(lines))
+    with pytest.raises(DatasetError, match="no clip of tone to train on in 1, 3"):
+        cross_validate(own_plan, tmp_path / "run", Reporter())
+    assert not (tmp_path / "run").exists()
+
+
+def label_anew(plan: Plan) -> None:
+    """Change what a clip of fold 1 is said to be, after the table was read."""
+    content = table_of(plan).read_text()
+    line = next(line for line in content.splitlines(keepends=True) if line.startswith("1-"))
+    table_of(plan).write_text(content.replace(line, line.replace("clicks", "noise")))
+
+
+class Meddler(Reporter):
+    """Changes the recordings once the last network is trained."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+
+    def epoch(self, network: str, done: int, total: int, loss: float) -> None:
+        if network == "fold-2 cqt" and done == total:
+            label_anew(self._plan)
+
+
+def test_a_cross_validation_tests_what_it_was_trained_on(own_plan: Plan, tmp_path: Path) -> None:
+    """A clip that is labelled anew while networks train ends it, before its fold's networks are tested."""
+    plan = replace(own_plan, recipe=own_plan.recipe.with_fit(epochs=1), train_parts=("1", "2"))
+    with pytest.raises(DatasetError, match=CHANGED):
+        cross_validate(plan, tmp_path / "run", Meddler(plan))
+    assert not (tmp_path / "run" / "fold-2" / "evaluation.json").exists()
+
+
+def test_a_run_tests_what_it_was_trained_on(
+    own_plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The same of all stages in one command, which exports nothing then."""
+    monkeypatch.setattr(
+        ConsoleReporter, "epoch", lambda _, network, *__: label_anew(own_plan) if network == "cqt" else None
+    )
+    words = [
+        "run",
+        "esc10",
+        "--data-dir",
+        str(own_plan.data_dir),
+        "--quick",
+        "--epochs",
+        "1",
+        "--train-parts",
+        "1",
+        "2",
+    ]
+    assert main([*words, "--cache-dir", str(tmp_path / "cache"), "--run", str(tmp_path / "run")]) == 2
+    assert CHANGED in capsys.readouterr().err
+    assert not (tmp_path / "run" / "evaluation.json").exists()

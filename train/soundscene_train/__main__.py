@@ -137,6 +137,7 @@ def _run(arguments: argparse.Namespace, command: str) -> None:
     """Prepare, fit, evaluate and export; what is needed after the training is looked for before it."""
     from soundscene.bundle import require_place
     from soundscene_train.console import ConsoleReporter
+    from soundscene_train.plan import Plan
     from soundscene_train.plan_arguments import assessment_from, export_names, plan_from
     from soundscene_train.stages import assessment_of, fit_run, require_score_of
 
@@ -150,6 +151,7 @@ def _run(arguments: argparse.Namespace, command: str) -> None:
         plan, folder = _plan_of(arguments, command, reporter)
         fit_run(plan, folder, reporter, jobs=arguments.jobs)
         print(f"trained in {folder}")
+        plan = Plan.load(folder)  # with the recordings it was trained on, which may have changed since
         if plan.open().test_parts:
             _evaluate(plan, folder, reporter, arguments)
     _export(plan, folder, arguments, command)

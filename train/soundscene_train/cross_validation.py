@@ -59,13 +59,15 @@ def cross_validate(
         raise TrainingError(f"cross-validation needs at least two parts, and there is {', '.join(parts)}")
     plan = replace(plan, train_parts=tuple(parts), test_parts=())
     plan.require_free(folder)
+    runs = {folder / f"fold-{part}": _leaving_out(part, plan, parts) for part in parts}
+    for one in runs.values():
+        one.open()  # what a fold lacks is told before anything is computed or written down
     prepare_run(plan, reporter, jobs=jobs)
     plan.save(folder)
-    runs = {folder / f"fold-{part}": _leaving_out(part, plan, parts) for part in parts}
     fit_runs([Training(one, home, network) for home, one in runs.items() for network in NETWORK_NAMES], reporter, jobs)
     scores, robustness = [], []
-    for home, one in runs.items():
-        tested = evaluate_run(one, home, reporter, settings=settings, jobs=jobs)
+    for home in runs:
+        tested = evaluate_run(Plan.load(home), home, reporter, settings=settings, jobs=jobs)
         scores.append(ClipScores.load(home))
         robustness.append((len(scores[-1].truth), tested.summary.get("robustness", {})))
     return _judge(plan, folder, scores, robustness if settings.distortions() else [])

@@ -135,7 +135,7 @@ def train_cells(
         cell = homes[training.folder]
         trained[training.folder] += 1
         if trained[training.folder] == len(cell.inputs):
-            finished(cell, _test(cell, plans[cell], training.folder, reporter))
+            finished(cell, _test(cell, training.plan, training.folder, reporter))
 
     fit_runs(work, reporter, jobs, test_when_complete)
 
