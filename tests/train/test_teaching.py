@@ -11,7 +11,7 @@ from soundscene_train.fitting import one_hot_targets
 from soundscene_train.plan import Plan
 from soundscene_train.scoring import score_windows
 from soundscene_train.stages import Reporter, fit_run
-from soundscene_train.teaching import require_teacher, softened, taught_targets
+from soundscene_train.teaching import require_teacher, taught_targets
 
 
 @pytest.fixture
@@ -31,15 +31,6 @@ def test_targets_are_labels_and_the_mean_of_the_teachers_networks(esc_plan: Plan
     scores = score_windows(esc_plan, teacher, features, windows, 3).mean(axis=0)
     np.testing.assert_allclose(taught, 0.3 * labels + 0.7 * scores, atol=1e-6)
     np.testing.assert_allclose(taught.sum(axis=1), 1.0, atol=1e-6)
-
-
-def test_a_temperature_flattens_and_keeps_the_order() -> None:
-    """Scores at temperature 2 are the roots of those at 1, made to sum to 1; a zero stays next to nothing."""
-    scores = np.array([[0.81, 0.16, 0.03], [1.0, 0.0, 0.0]])
-    found = softened(scores, 2.0)
-    roots = np.sqrt(scores[0])
-    np.testing.assert_allclose(found[0], roots / roots.sum())
-    np.testing.assert_allclose(found[1], [1.0, 0.0, 0.0], atol=1e-100)
 
 
 def test_a_taught_run_trains_to_other_weights(esc_plan: Plan, teacher: Path, tmp_path: Path) -> None:

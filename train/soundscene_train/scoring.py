@@ -94,7 +94,10 @@ def score_windows(
 
 
 def scoring_function(network: FastNetwork) -> Callable[[Array], Any]:
-    """Compile a network, once for all values its variables will have: patches in, softmax scores out."""
+    """Compile a network with the values its variables have now: patches in, softmax scores out.
+
+    Only TensorFlow's own variables would tell it of other values; those of another backend are constants here.
+    """
     tf = start_tensorflow()
     compiled = tf.function(lambda patches: tf.nn.softmax(network.forward(patches)[0]), autograph=False)
     return lambda patches: compiled(tf.constant(patches))

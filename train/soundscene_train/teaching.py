@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from soundscene_train.assessment.calibration import apply_temperature
 from soundscene_train.datasets import Clip, Selection
 from soundscene_train.errors import TrainingError
 from soundscene_train.features import Features
@@ -18,7 +19,7 @@ from soundscene_train.plan import Plan
 from soundscene_train.recipe import FitSettings
 from soundscene_train.scoring import score_windows
 
-__all__ = ["require_teacher", "softened", "taught_targets"]
+__all__ = ["require_teacher", "taught_targets"]
 
 Array = NDArray[np.float32]
 
@@ -55,7 +56,7 @@ def taught_targets(
         raise TrainingError(f"{teacher_dir} cuts the clips into other windows; a teacher needs as many of each clip")
     windows = features.windows_of(selection.train_clips)
     scores = score_windows(teacher, teacher_dir, heard, windows, len(selection.dataset.labels))
-    taught = softened(scores.mean(axis=0), settings.teacher_temperature)
+    taught = apply_temperature(scores.mean(axis=0), settings.teacher_temperature)
     return np.asarray((1.0 - settings.teacher_share) * targets + settings.teacher_share * taught, np.float32)
 
 
@@ -84,10 +85,3 @@ def require_teacher(teacher_dir: Path, selection: Selection) -> tuple[Plan, Sele
 def _identity(clip: Clip) -> tuple[str, ...]:
     """What a clip is known by, wherever it lies and whatever part it is in: folds can be made anew."""
     return clip.path.name, clip.label, clip.group
-
-
-def softened(scores: NDArray[np.float64], temperature: float) -> NDArray[np.float64]:
-    """Raise scores to 1 / temperature and let rows sum to 1 again: what the softmax of cooler logits would give."""
-    logarithms = np.log(np.maximum(scores, np.finfo(np.float64).tiny)) / temperature
-    powers = np.exp(logarithms - logarithms.max(axis=1, keepdims=True))
-    return np.asarray(powers / powers.sum(axis=1, keepdims=True))

@@ -62,4 +62,27 @@ def test_a_threshold_close_to_1_keeps_what_it_promises_and_is_a_setting() -> Non
     curve = selective(np.stack([scores, 1.0 - scores], axis=1), np.zeros(200, np.int64))
     for point in curve:
         assert FusionSettings(unsure_below=point["unsure_below"]).unsure_below < 1.0
-        assert np.mean(scores >= point["unsure_below"]) >= point["coverage"]
+        assert np.mean(scores >= point["unsure_below"]) == pytest.approx(point["coverage"], abs=5e-5)
+
+
+def test_decisions_that_are_as_sure_are_kept_or_left_together() -> None:
+    """Seven of ten at the same score are one point of the curve, with the accuracy of all of them."""
+    best = np.array([0.6, 0.7, 0.8] + [1.0] * 7)
+    truth = np.array([0, 0, 0, 0, 0, 0, 0, 1, 1, 1])
+    curve = selective(np.stack([best, 1.0 - best], axis=1), truth)
+    assert [(point["coverage"], point["accuracy"]) for point in curve] == [
+        (1.0, 0.7),
+        (0.9, 0.6667),
+        (0.8, 0.625),
+        (0.7, 0.5714),
+    ]
+    assert len({point["unsure_below"] for point in curve}) == len(curve)
+
+
+def test_a_temperature_flattens_and_keeps_the_order() -> None:
+    """Scores at temperature 2 are the roots of those at 1, made to sum to 1; a zero stays next to nothing."""
+    scores = np.array([[0.81, 0.16, 0.03], [1.0, 0.0, 0.0]])
+    found = apply_temperature(scores, 2.0)
+    roots = np.sqrt(scores[0])
+    np.testing.assert_allclose(found[0], roots / roots.sum())
+    np.testing.assert_allclose(found[1], [1.0, 0.0, 0.0], atol=1e-100)

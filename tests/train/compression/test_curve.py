@@ -3,15 +3,22 @@
 import csv
 import re
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
+from soundscene_train import scoring
 from soundscene_train.__main__ import main
+from soundscene_train.compression import curve
 from soundscene_train.compression.curve import trade_off
 from soundscene_train.errors import TrainingError
 from soundscene_train.export import ExportNames
+from soundscene_train.fast import FastNetwork
 from soundscene_train.plan import Plan
 from soundscene_train.recipe import StorageSettings
 from soundscene_train.stages import Reporter, evaluate_run, export_run
@@ -59,6 +66,26 @@ def test_the_command_writes_a_curve_over_all_folds(
     assert sizes == sorted(sizes, reverse=True)
     assert int(rows[-1]["nonzero_bytes"]) < int(rows[-1]["bytes"])
     assert (tmp_path / "curve" / "compress.png").stat().st_size > 10_000
+
+
+def test_each_point_is_tested_with_its_own_weights(esc_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where a compiled network keeps the values it was compiled with, as on every backend but TensorFlow."""
+
+    def compile_as_others_do(network: FastNetwork) -> Callable[[NDArray[np.float32]], Any]:
+        held = [np.asarray(variable).copy() for variable in network.model.weights]
+
+        def forward(patches: NDArray[np.float32]) -> Any:
+            for variable, value in zip(network.model.weights, held, strict=True):
+                variable.assign(value)
+            return scoring.scoring_function(network)(patches)
+
+        return forward
+
+    settings = (StorageSettings(32), StorageSettings(2))
+    expected = trade_off(esc_run, Reporter(), settings)
+    assert expected[0].log_loss != expected[1].log_loss
+    monkeypatch.setattr(curve, "scoring_function", compile_as_others_do)
+    assert trade_off(esc_run, Reporter(), settings) == expected
 
 
 def test_a_run_that_left_nothing_to_test_is_refused(esc_plan: Plan, tmp_path: Path) -> None:

@@ -88,20 +88,18 @@ def selective(scores: Scores, truth: NDArray[np.int64]) -> list[dict[str, float]
     Returns
     -------
     list of dict
-        For coverages of 100, 95, ... 50 %: `coverage` (the share kept), `accuracy` of what is kept, and `unsure_below`,
-        the setting of the bundle that keeps it, below 1 and rounded down: scores of a product come close to 1.
+        For coverages of 100, 95, ... 50 % at least, one where several keep the same: `unsure_below`, the setting of the
+        bundle, below 1 and rounded down, since scores of a product come close to 1; `coverage`, the share that it
+        keeps; and `accuracy` of what is kept.
     """
     best, hits = scores.max(axis=1), scores.argmax(axis=1) == truth
-    order = np.argsort(-best, kind="stable")
-    curve = []
+    descending = np.sort(best)[::-1]
+    curve: list[dict[str, float]] = []
     for percent in range(100, 45, -5):
-        kept = order[: max(1, -(-len(order) * percent // 100))]
-        threshold = 0.0 if percent == 100 else math.floor(best[kept[-1]] * _STEPS) / _STEPS
-        curve.append(
-            {
-                "coverage": round(len(kept) / len(order), 4),
-                "accuracy": round(float(hits[kept].mean()), 4),
-                "unsure_below": min(threshold, 1.0 - 1.0 / _STEPS),
-            }
-        )
+        least = descending[max(0, -(-len(best) * percent // 100) - 1)]
+        threshold = 0.0 if percent == 100 else min(math.floor(least * _STEPS) / _STEPS, 1.0 - 1.0 / _STEPS)
+        kept = best >= threshold
+        coverage, accuracy = round(float(kept.mean()), 4), round(float(hits[kept].mean()), 4)
+        if not curve or coverage < curve[-1]["coverage"]:
+            curve.append({"coverage": coverage, "accuracy": accuracy, "unsure_below": threshold})
     return curve

@@ -135,7 +135,6 @@ class _Stored:
         )
         self._model = load_weights(plan, run, name, label_count)
         self._trained = [np.asarray(variable).copy() for variable in self._model.weights]
-        self._forward = scoring_function(FastNetwork(self._model, plan.recipe.network, batch_size=1))
 
     def store(self, setting: StorageSettings) -> tuple[int, int]:
         """Give the network the values it would be stored with; return its bytes, and those that are not 0."""
@@ -148,7 +147,8 @@ class _Stored:
 
     def score(self, features: Features, windows: NDArray[np.int64]) -> NDArray[np.float64]:
         """Scores of some windows: (windows, labels)."""
-        return score_model(self._forward, features.spectra[self._name], windows, self._to_patches)
+        forward = scoring_function(FastNetwork(self._model, self._recipe.network, batch_size=1))
+        return score_model(forward, features.spectra[self._name], windows, self._to_patches)
 
 
 def _judge(setting: StorageSettings, sizes: Sequence[tuple[int, int]], scores: ClipScores, rule: str) -> Point:

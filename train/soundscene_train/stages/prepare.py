@@ -56,7 +56,7 @@ def download_run(plan: Plan, reporter: Reporter, address: str | None = None) -> 
 
 def inspect_run(plan: Plan, reporter: Reporter, jobs: int = 1) -> list[ClipFacts]:
     """Decode every clip of a plan's data set once, to know what is in it."""
-    return inspect_clips(plan.open().dataset, jobs, _step(reporter, "looking at the clips"))
+    return inspect_clips(plan.dataset(), jobs, _step(reporter, "looking at the clips"))
 
 
 def without_unreadable(plan: Plan, reporter: Reporter, jobs: int = 1) -> Plan:
