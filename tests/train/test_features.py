@@ -5,11 +5,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 
 from soundscene.audio_files import AudioFile
+from soundscene.bundle import load_bundle
+from soundscene.classifier import SceneClassifier
 from soundscene.errors import AudioError
 from soundscene.frontend import FrontEnd, level_proof, patch, with_deltas
-from soundscene_train.datasets import open_dataset
+from soundscene_train.assessment.clip_scores import score_clips
+from soundscene_train.datasets import Clip, Dataset, open_dataset
+from soundscene_train.errors import DatasetError
 from soundscene_train.features import (
     FeatureSettings,
     measure_standardisation,
@@ -101,3 +106,18 @@ def test_a_clip_that_is_no_audio_is_named(tmp_path: Path) -> None:
     (tmp_path / "audio" / "2-10-A-1.wav").write_bytes(b"RIFF")
     with pytest.raises(AudioError, match=r"2-10-A-1.wav"):
         prepare_features(open_dataset("esc10", tmp_path), SETTINGS, tmp_path / "cache")
+
+
+def test_a_recording_that_breaks_off_is_not_used_in_part(tmp_path: Path) -> None:
+    """A FLAC file with a damaged middle still begins well: its half is neither trained on nor tested."""
+    generator = np.random.default_rng(0)
+    path = tmp_path / "clip.flac"
+    soundfile.write(path, 0.1 * generator.standard_normal(160_000), 16_000)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2 : len(content) // 2 + 4096] = bytes(4096)
+    path.write_bytes(content)
+    clip = Clip(path, "rain", "1")
+    with pytest.raises(DatasetError, match=r"clip\.flac: truncated or damaged, .* leave it out"):
+        prepare_features(Dataset("own", ("rain",), (clip,), ("1",), (), ""), SETTINGS, tmp_path / "cache")
+    with pytest.raises(DatasetError, match=r"clip\.flac: truncated or damaged"):
+        score_clips(SceneClassifier(load_bundle()), [clip])

@@ -28,6 +28,7 @@ from soundscene.frontend import (
 )
 from soundscene.settings import NETWORK_NAMES, FrontEndSettings
 from soundscene_train.datasets import Dataset
+from soundscene_train.datasets.clips import require_undamaged
 from soundscene_train.feature_cache import Block, StoredSpectra, fill_cache, is_filled, open_cache, slices_of
 
 __all__ = [
@@ -116,7 +117,7 @@ def prepare_features(
     Raises
     ------
     DatasetError
-        The folder cannot be written, or what is in it is damaged.
+        The folder cannot be written, or what is in it is damaged; or a clip breaks off before its end.
     AudioError
         A clip is not audio.
     """
@@ -204,3 +205,4 @@ def _clip_spectra(front_end: FrontEnd, path: Path, settings: FeatureSettings) ->
             if settings.gain_db < 0.0:
                 samples = np.asarray(np.round(samples * _STEPS) / _STEPS, np.float32)
             yield front_end.window_spectra(resample_window(samples, window.sample_rate_hz, settings.front_end))
+        require_undamaged(audio)

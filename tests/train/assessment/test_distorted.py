@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -89,6 +90,22 @@ def test_kept_scores_are_of_these_clips_this_bundle_and_this_microphone(
     assert told == [(total - 1, total), (total, total)]
     assert len(score(clips[:2]).truth) == 2
     assert told[0] == (1, total)
+
+
+def test_kept_scores_are_judged_by_the_labels_of_now(
+    bundle: Bundle, clips: list[Clip], settings: AssessmentSettings, tmp_path: Path
+) -> None:
+    """A label, a device and a place that were corrected since count, without anything being scored again."""
+    told: list[tuple[int, int]] = []
+    distortions, home = settings.distortions()[:2], tmp_path / "kept"
+    score_distorted(bundle, clips, distortions, home, step=_note(told))
+    told.clear()
+    label = next(label for label in bundle.labels if label != clips[0].label)
+    corrected = [replace(clips[0], label=label, device="b", group="elsewhere"), *clips[1:]]
+    for _, scores in score_distorted(bundle, corrected, distortions, home, step=_note(told)).values():
+        assert bundle.labels[scores.truth[0]] == label
+        assert (scores.devices[0], scores.groups[0]) == ("b", "elsewhere")
+    assert told == [(2, 2)]
 
 
 def _note(told: list[tuple[int, int]]) -> Callable[[int, int], None]:

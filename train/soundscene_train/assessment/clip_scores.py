@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,7 @@ from soundscene.classifier import SceneClassifier
 from soundscene.fusion import decide
 from soundscene.settings import NETWORK_NAMES
 from soundscene_train.assessment.distortions import Distortion
-from soundscene_train.datasets.clips import Clip
+from soundscene_train.datasets.clips import Clip, require_undamaged
 from soundscene_train.errors import TrainingError
 from soundscene_train.evaluation import fuse_clips
 from soundscene_train.files import reading_arrays, whole, writing
@@ -58,6 +58,28 @@ class ClipScores:
     names: tuple[str, ...]
     temperature: float = 1.0
 
+    @classmethod
+    def of(
+        cls,
+        windows: NDArray[np.float64],
+        clip_of_window: NDArray[np.int64],
+        clips: Sequence[Clip],
+        labels: tuple[str, ...],
+        temperature: float = 1.0,
+    ) -> Self:
+        """Put scores together with what is known of the clips that the windows are of."""
+        return cls(
+            windows,
+            clip_of_window,
+            np.array([labels.index(clip.label) for clip in clips], np.int64),
+            labels,
+            tuple(clip.device for clip in clips),
+            tuple(clip.group for clip in clips),
+            tuple(sorted({clip.part for clip in clips})),
+            tuple(str(clip.path) for clip in clips),
+            temperature,
+        )
+
     def fused(self, rule: str) -> NDArray[np.float64]:
         """One row of scores per clip: (clips, labels)."""
         return fuse_clips(self.windows, self.clip_of_window, rule, self.temperature)
@@ -85,7 +107,7 @@ class ClipScores:
             np.savez_compressed(stream, **content)  # type: ignore[arg-type]  # one array per name
 
     @classmethod
-    def load(cls, folder: Path) -> ClipScores:
+    def load(cls, folder: Path) -> Self:
         """Read what `save` wrote.
 
         Raises
@@ -116,6 +138,8 @@ def score_clips(
     ------
     TrainingError
         There is no clip, a label is not the bundle's, or a clip cannot be spoilt.
+    DatasetError
+        A clip breaks off before its end.
     AudioError
         A clip is not audio.
     """
@@ -130,29 +154,23 @@ def score_clips(
             if distortion is not None:
                 path = Path(folder) / f"clip.{distortion.container.lower()}"
                 distortion.write(clip.path, path)
-            for row in _score_file(classifier, path):
+            for row in _score_file(classifier, path, is_original=distortion is None):
                 scores.append(row)
                 owners.append(position)
             if progress is not None:
                 progress(position + 1, len(clips))
-    return ClipScores(
-        np.stack(scores, axis=1),
-        np.asarray(owners, np.int64),
-        np.array([labels.index(clip.label) for clip in clips], np.int64),
-        labels,
-        tuple(clip.device for clip in clips),
-        tuple(clip.group for clip in clips),
-        tuple(sorted({clip.part for clip in clips})),
-        tuple(str(clip.path) for clip in clips),
-        classifier.bundle.temperature,
-    )
+    owner = np.asarray(owners, np.int64)
+    return ClipScores.of(np.stack(scores, axis=1), owner, clips, labels, classifier.bundle.temperature)
 
 
-def _score_file(classifier: SceneClassifier, path: Path) -> list[NDArray[np.float64]]:
+def _score_file(classifier: SceneClassifier, path: Path, *, is_original: bool) -> list[NDArray[np.float64]]:
     """Scores of each window: (networks, labels)."""
     bundle = classifier.bundle
     with AudioFile(path) as audio:
-        return [
+        scores = [
             np.asarray(classifier.classify(window).network_scores, np.float64)
             for window in audio.windows(bundle.front_end, bundle.fusion.short_clip)
         ]
+        if is_original:  # how much a codec promises is its own matter
+            require_undamaged(audio)
+    return scores

@@ -63,7 +63,7 @@ def score_distorted(
         As `score_clips`, or scores cannot be kept.
     """
     folders = {one.name: home / _folder_name(bundle, clips, one) for one in distortions}
-    held = {name: scores for name, folder in folders.items() if (scores := _kept(folder)) is not None}
+    held = {name: scores for name, folder in folders.items() if (scores := _kept(folder, clips)) is not None}
     missing = [one for one in distortions if one.name not in held]
     if held:
         step(len(held), len(distortions))
@@ -75,10 +75,14 @@ def score_distorted(
     return {one.name: (one, held[one.name]) for one in distortions}
 
 
-def _kept(folder: Path) -> ClipScores | None:
-    """Scores in a folder; None where there are none, or damaged ones, which are computed again."""
+def _kept(folder: Path, clips: Sequence[Clip]) -> ClipScores | None:
+    """Scores in a folder, of clips as they are known now, since a label may have been corrected.
+
+    None where there are none, or damaged ones, which are computed again.
+    """
     with suppress(TrainingError):
-        return ClipScores.load(folder)
+        held = ClipScores.load(folder)
+        return ClipScores.of(held.windows, held.clip_of_window, clips, held.labels, held.temperature)
     return None
 
 

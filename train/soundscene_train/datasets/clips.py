@@ -8,9 +8,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from soundscene.audio_files import AudioFile
 from soundscene_train.errors import DatasetError
 
-__all__ = ["Clip", "Dataset", "Selection", "digest_of"]
+__all__ = ["Clip", "Dataset", "Selection", "digest_of", "require_undamaged"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +121,18 @@ class Selection:
 
     def _positions(self, parts: Sequence[str]) -> tuple[int, ...]:
         return tuple(index for index, clip in enumerate(self.dataset.clips) if clip.part in parts)
+
+
+def require_undamaged(audio: AudioFile) -> None:
+    """Refuse a recording that has been read and broke off before its end.
+
+    Raises
+    ------
+    DatasetError
+        It did.
+    """
+    if audio.defect:
+        raise DatasetError(f"{audio.defect}; put the whole recording in its place, or leave it out")
 
 
 def digest_of(clips: Iterable[Clip]) -> str:

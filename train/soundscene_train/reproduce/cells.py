@@ -11,12 +11,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
-
 from soundscene.settings import NETWORK_NAMES, FrontEndSettings
+from soundscene_train.assessment.assess import results_of
 from soundscene_train.datasets import Selection
+from soundscene_train.datasets.clips import digest_of
 from soundscene_train.errors import TrainingError
-from soundscene_train.evaluation import Result, evaluate, evaluate_all, fuse_clips
+from soundscene_train.evaluation import Result, evaluate, fuse_clips
 from soundscene_train.features import Features
 from soundscene_train.files import read_json, write_json, writing
 from soundscene_train.fitting import Training, require_ingredients
@@ -24,7 +24,7 @@ from soundscene_train.network import CHANNEL_RESTRICTED_WIDTHS, CNN7_WIDTHS, Net
 from soundscene_train.plan import Plan
 from soundscene_train.recipe import AugmentationSettings, Recipe
 from soundscene_train.scoring import score_windows
-from soundscene_train.stages import Reporter, fit_runs, prepare_run
+from soundscene_train.stages import Reporter, fit_runs, prepare_run, scores_of_test
 
 __all__ = ["LENGTHS", "NETWORKS", "Cell", "Results", "train_cells"]
 
@@ -119,11 +119,10 @@ def train_cells(
         The data leaves nothing to test, or a cell's folder belongs to another plan.
     """
     plans = {cell: replace(base, recipe=cell.recipe(base.recipe, seed)) for cell in cells}
-    for cell, plan in plans.items():
-        _require_ready(plan, cell.folder(root, seed))
+    tests = {cell: _require_ready(plan, cell.folder(root, seed)) for cell, plan in plans.items()}
     missing = []
-    for cell in plans:
-        if (held := _held(cell, cell.folder(root, seed))) is not None:
+    for cell, test in tests.items():
+        if (held := _held(cell, cell.folder(root, seed), test)) is not None:
             finished(cell, held)
         else:
             missing.append(cell)
@@ -140,20 +139,26 @@ def train_cells(
     fit_runs(work, reporter, jobs, test_when_complete)
 
 
-def _require_ready(plan: Plan, folder: Path) -> None:
-    """Refuse, before anything is trained, what will not end in a tested cell."""
+def _require_ready(plan: Plan, folder: Path) -> str:
+    """Refuse, before anything is trained, what will not end in a tested cell; return the digest of its test."""
     require_ingredients(plan)
     selection = plan.open()
     if not selection.test_parts:
         raise TrainingError("a table needs clips to test: name --train-parts or --test-parts")
     plan.pinned(selection).require_free(folder)
+    return _digest(selection)
 
 
-def _held(cell: Cell, folder: Path) -> Results | None:
-    """Return the figures that an earlier call found, if they are of all the cell's inputs."""
+def _digest(selection: Selection) -> str:
+    return digest_of(selection.dataset.clips[index] for index in selection.test_clips)
+
+
+def _held(cell: Cell, folder: Path, test: str) -> Results | None:
+    """Return the figures that an earlier call found, if they are of these test clips and of all the cell's inputs."""
     path = folder / _RESULT
     held = read_json(path, "the figures of a cell", "remove it to test the cell again") if path.is_file() else {}
-    return dict(held) if set(cell.inputs) <= set(held) else None
+    results: Results = held.get("results", {}) if held.get("test") == test else {}
+    return results if set(cell.inputs) <= set(results) else None
 
 
 def _test(cell: Cell, plan: Plan, folder: Path, reporter: Reporter) -> Results:
@@ -162,7 +167,7 @@ def _test(cell: Cell, plan: Plan, folder: Path, reporter: Reporter) -> Results:
     results = _evaluate(plan, folder, selection, features, cell.inputs)
     found = {name: result.to_dict() for name, result in results.items()}
     with writing(folder / _RESULT):
-        write_json(folder / _RESULT, found)
+        write_json(folder / _RESULT, {"test": _digest(selection), "results": found})
     return found
 
 
@@ -173,13 +178,13 @@ def _evaluate(
     labels = selection.dataset.labels
     windows = features.windows_of(selection.test_clips)
     scores = score_windows(plan, folder, features, windows, len(labels), networks=inputs)
-    clips = [selection.dataset.clips[index] for index in selection.test_clips]
-    truth = np.array([labels.index(clip.label) for clip in clips], np.int64)
-    devices = [clip.device for clip in clips] if any(clip.device for clip in clips) else []
-    owners = features.clip_of_window[windows]
+    found = scores_of_test(scores, selection, features)
     if inputs == NETWORK_NAMES:
-        return evaluate_all(scores, owners, truth, labels, devices)
+        return results_of(found, plan.recipe.fusion.rule)
+    devices = found.devices if any(found.devices) else ()
     return {
-        name: evaluate(fuse_clips(scores[row : row + 1], owners, "average"), truth, labels, devices)
+        name: evaluate(
+            fuse_clips(found.windows[row : row + 1], found.clip_of_window, "average"), found.truth, labels, devices
+        )
         for row, name in enumerate(inputs)
     }

@@ -177,19 +177,10 @@ def _scores(plan: Plan, folder: Path, selection: Selection, features: Features) 
 
 def scores_of_test(scores: NDArray[np.float64], selection: Selection, features: Features) -> ClipScores:
     """Put scores of the test clips' windows [shape=(networks, windows, labels)] together with what these clips are."""
-    labels = selection.dataset.labels
     clips = [selection.dataset.clips[index] for index in selection.test_clips]
     owners = features.clip_of_window[features.windows_of(selection.test_clips)]
-    return ClipScores(
-        scores,
-        np.searchsorted(np.asarray(selection.test_clips), owners),
-        np.array([labels.index(clip.label) for clip in clips], np.int64),
-        labels,
-        tuple(clip.device for clip in clips),
-        tuple(clip.group for clip in clips),
-        selection.test_parts,
-        tuple(str(clip.path) for clip in clips),
-    )
+    position = np.searchsorted(np.asarray(selection.test_clips), owners)
+    return ClipScores.of(scores, position, clips, selection.dataset.labels)
 
 
 def _robustness(
