@@ -47,6 +47,10 @@ def test_a_word_that_is_not_known_gets_one_line(words: str, expected: str, capsy
         ("evaluate --bundle B --gains 20", "evaluate: --bundle takes no --gains: a bundle is tested as it is"),
         ("cross-validate esc10 --train-parts 1 2 --test-parts 5", "cross-validate takes no --test-parts: each of its"),
         ("calibrate --bundle B --out C --recipe strong", "calibrate: --bundle takes no --recipe"),
+        (
+            "calibrate --bundle B --out C --test-parts 5 --skip-unreadable",
+            "calibrate without --dataset takes no --skip-unreadable, --test-parts: the temperature is that of",
+        ),
     ],
 )
 def test_an_option_that_would_not_be_heeded_is_refused(
@@ -59,3 +63,4 @@ def test_an_option_that_would_not_be_heeded_is_refused(
     assert expected in capsys.readouterr().err
     parse(["evaluate", "--run", "R", "--gains", "20", "--responses", "IR", "--jobs", "2"])
     parse(["evaluate", "--bundle", "B", "--out", "O", "--dataset", "esc10", "--data-dir", "D", "--test-parts", "5"])
+    parse(["calibrate", "--bundle", "B", "--out", "C", "--dataset", "esc10", "--data-dir", "D", "--test-parts", "5"])

@@ -64,13 +64,13 @@ def test_a_temperature_that_says_nothing_is_refused(tiny_bundle: Bundle, found: 
 
 def test_nothing_but_the_calibration_changes(tiny_bundle: Bundle, tmp_path: Path) -> None:
     """Networks, files and settings are those of the old bundle; version, hash and calibration are new."""
-    made = calibrated_bundle(tiny_bundle, Calibration(2.5, "320 clips"), tmp_path / "made", None, "calibrate it")
+    made = calibrated_bundle(tiny_bundle, Calibration(2.5, "320 clips"), tmp_path / "made", "1-quiet", "calibrate it")
     assert load_bundle(made.directory).temperature == 2.5
     assert made.files == tiny_bundle.files
     assert made.networks == tiny_bundle.networks
     for name in ("front_end", "fusion", "metrics", "labels", "standardisation", "self_test"):
         assert getattr(made, name) == getattr(tiny_bundle, name), name
-    assert made.version == "1-calibrated"
+    assert made.version == "1-quiet"
     assert made.hash != tiny_bundle.hash
     assert made.provenance["uncalibrated_hash"] == tiny_bundle.hash
     assert "320 clips" in bundle_to_text(bundle_to_dict(made))
@@ -107,6 +107,14 @@ def test_clips_calibrate_a_bundle_that_was_trained_without_them(
     assert main([*words, "--out", "other", "--test-parts", "1"]) == 2
     assert "trained on 1" in capsys.readouterr().err
     assert not Path("other").exists()
+    assert main([*words, "--out", "other", "--test-parts", "3", "--skip-unreadable"]) == 0
+    Path("other/thesis.txt").touch()
+    Path("other/manifest.json").unlink()
+    capsys.readouterr()
+    assert main([*words, "--out", "other"]) == 2
+    printed = capsys.readouterr()
+    assert "something other than a bundle" in printed.err
+    assert "log loss" not in printed.out, "found out before the clips are scored"
 
 
 def test_a_threshold_keeps_what_the_report_of_the_calibrated_bundle_says(
@@ -117,6 +125,7 @@ def test_a_threshold_keeps_what_the_report_of_the_calibrated_bundle_says(
     words = ["calibrate", "--bundle", str(bundle.directory), *data, "--out", str(tmp_path / "made")]
     assert main(words) == 0
     assert load_bundle(tmp_path / "made").fusion == bundle.fusion
+    assert load_bundle(tmp_path / "made").version == f"{bundle.version}-calibrated"
     assert main(["evaluate", "--bundle", str(tmp_path / "made"), *data, "--out", str(tmp_path / "out")]) == 0
     points = json.loads((tmp_path / "out" / "evaluation.json").read_text())["metrics"]["selective_windows"]
     point = next(one for one in points if one["coverage"] < 0.8)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from soundscene_train.arguments import make_parser
-from soundscene_train.errors import DatasetError
+from soundscene_train.errors import DatasetError, TrainingError
 from soundscene_train.plan_arguments import export_names, plan_from, reproduction_from
 from soundscene_train.recipe import Recipe
 from soundscene_train.recipe_files import load_recipe
@@ -34,6 +34,21 @@ def test_every_setting_reaches_the_recipe(words: str) -> None:
     changed = _recipe(f"{words} --seed 7 --epochs 3 --engine keras --devices all")
     expected = plain.with_fit(epochs=3, engine="keras", devices="all")
     assert changed == dataclasses.replace(expected, seed=7)
+
+
+def test_an_engine_by_name_keeps_the_recipes_devices(tmp_path: Path) -> None:
+    """`--engine keras` takes nothing from a recipe for all devices; the fast engine has one."""
+    recipe = tmp_path / "all.toml"
+    recipe.write_text('name = "all"\n[fit]\nengine = "keras"\ndevices = "all"\n')
+    fits = [_recipe(f"fit --recipe {recipe} {words}").fit for words in ("", "--engine keras", "--engine fast")]
+    assert [(fit.engine, fit.devices) for fit in fits] == [("keras", "all"), ("keras", "all"), ("fast", "one")]
+
+
+def test_responses_that_would_not_be_trained_with_are_refused() -> None:
+    """Nobody believes to have trained against microphones with a recipe that does not."""
+    with pytest.raises(TrainingError, match="recipe demo trains with no responses of devices; leave out"):
+        _recipe("fit --train-responses IR")
+    assert _recipe("fit --recipe strong --train-responses IR") == load_recipe("strong")
 
 
 def test_the_data_set_is_a_word_of_its_own_or_an_option() -> None:

@@ -139,10 +139,12 @@ def _run(arguments: argparse.Namespace, command: str) -> None:
     from soundscene_train.console import ConsoleReporter
     from soundscene_train.plan import Plan
     from soundscene_train.plan_arguments import assessment_from, export_names, plan_from
-    from soundscene_train.stages import assessment_of, fit_run, require_score_of
+    from soundscene_train.stages import fit_run, require_assessment, require_score_of
 
     plan, folder = plan_from(arguments, command)
-    assessment_of(plan, assessment_from(arguments)).require_sources()
+    settings = require_assessment(plan, assessment_from(arguments))
+    if (settings.is_asked or arguments.gains) and not plan.open().test_parts:
+        raise TrainingError("this run trains on every part and tests none: leave out what shall be measured in a test")
     names = export_names(arguments, plan, command)
     require_place(arguments.out or folder / "bundle", names.name, names.version)
     if arguments.metrics_from is not None:
@@ -227,12 +229,14 @@ def _tell(evaluation: Evaluation, folder: Path) -> None:
 
 def _calibrate(arguments: argparse.Namespace, command: str) -> None:
     """Write a calibrated bundle and tell its temperature."""
-    from soundscene.bundle import load_bundle
+    from soundscene.bundle import load_bundle, require_place
     from soundscene_train.assessment.text import threshold_text
     from soundscene_train.calibrate import calibrated_bundle, calibration_from_clips, calibration_from_metrics
     from soundscene_train.console import ConsoleReporter
 
     bundle = load_bundle(arguments.bundle)
+    version = arguments.bundle_version or f"{bundle.version}-calibrated"
+    require_place(arguments.out, bundle.name, version)
     if arguments.dataset is None and arguments.data_dir is None:
         calibration = calibration_from_metrics(bundle)
     else:
@@ -240,9 +244,7 @@ def _calibrate(arguments: argparse.Namespace, command: str) -> None:
             plan, _ = _plan_of(arguments, command, reporter)
             calibration, before, after = calibration_from_clips(bundle, plan, reporter)
         print(f"log loss of these clips: {before:.3f}, with the temperature {after:.3f}")
-    made = calibrated_bundle(
-        bundle, calibration, arguments.out, arguments.bundle_version, command, unsure_below=arguments.unsure_below
-    )
+    made = calibrated_bundle(bundle, calibration, arguments.out, version, command, unsure_below=arguments.unsure_below)
     print(f"temperature {calibration.temperature:g}, fitted on {calibration.fitted_on}")
     if threshold := made.fusion.unsure_below:
         print(f"windows whose best score is below {threshold_text(threshold)} are declared not assessable")

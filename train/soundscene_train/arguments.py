@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, NoReturn
@@ -24,9 +24,13 @@ _OF_TRAINING: Final = ("recipe", "seed", "epochs", "engine", "devices", "train_r
 _UNHEEDED: Final = {
     "--run": ((*_OF_DATA, *_OF_TRAINING), "a run knows what it was trained on and is tested on"),
     "--bundle": ((*_OF_TRAINING, "gains"), "a bundle is tested as it is"),
+    "calibrate without --dataset": (
+        ("cache_dir", "quick", "folds", "skip_unreadable", "test_parts"),
+        "the temperature is that of the bundle's own evaluation",
+    ),
     "cross-validate": (("test_parts",), "each of its parts is tested in turn; --train-parts may name them"),
 }
-"""Options that say nothing where a stage is given a run, or a bundle, or by itself."""
+"""Options that say nothing where a stage is given a run, or a bundle, or no data, or by itself."""
 
 _EPILOG: Final = """\
 With nothing at hand:
@@ -116,17 +120,24 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
         After `--help`, `--version`, or one line about what is wrong.
     """
     arguments = make_parser().parse_args(words)
-    subject = arguments.stage
-    if subject in {"evaluate", "calibrate"}:
-        subject = "--run" if getattr(arguments, "run", None) is not None else "--bundle"
-    if subject in _UNHEEDED:
-        names, reason = _UNHEEDED[subject]
+    for subject in _subjects(arguments):
+        names, reason = _UNHEEDED.get(subject, ((), ""))
         default = arguments.of_stage.get_default
         given = [name for name in names if getattr(arguments, name, default(name)) != default(name)]
         if given:
             options = ", ".join(f"--{name.replace('_', '-')}" for name in given)
             arguments.of_stage.error(f"{subject} takes no {options}: {reason}")
     return arguments
+
+
+def _subjects(arguments: argparse.Namespace) -> Iterator[str]:
+    """Yield what a stage works on, as `_UNHEEDED` names it."""
+    if arguments.stage not in {"evaluate", "calibrate"}:
+        yield arguments.stage
+        return
+    yield "--run" if getattr(arguments, "run", None) is not None else "--bundle"
+    if arguments.stage == "calibrate" and arguments.dataset is None and arguments.data_dir is None:
+        yield "calibrate without --dataset"
 
 
 def _add_plan_arguments(parser: argparse.ArgumentParser, *, has_word: bool = False) -> None:

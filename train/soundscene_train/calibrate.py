@@ -79,7 +79,7 @@ def calibrated_bundle(
     bundle: Bundle,
     calibration: Calibration,
     target: Path,
-    version: str | None = None,
+    version: str,
     command: str = "",
     *,
     unsure_below: float | None = None,
@@ -94,8 +94,8 @@ def calibrated_bundle(
         Replaces the one it may have.
     target : Path
         The new bundle's folder.
-    version : str or None
-        None puts "-calibrated" behind the old one.
+    version : str
+        Of the new bundle.
     command : str
         What made it, for the record.
     unsure_below : float in [0, 1), or None
@@ -108,7 +108,6 @@ def calibrated_bundle(
     BundleError
         The bundle does not score a known sound as it did where it was made, or cannot be written.
     """
-    version = version or f"{bundle.version}-calibrated"
     fusion = bundle.fusion if unsure_below is None else replace(bundle.fusion, unsure_below=unsure_below)
     changes = {
         "version": version,

@@ -17,7 +17,7 @@ from soundscene_train.errors import TrainingError
 from soundscene_train.fitting import Training, require_ingredients
 from soundscene_train.plan import Plan
 from soundscene_train.report import write_report
-from soundscene_train.stages import Evaluation, Reporter, assessment_of, evaluate_run, fit_runs, prepare_run
+from soundscene_train.stages import Evaluation, Reporter, evaluate_run, fit_runs, prepare_run, require_assessment
 
 __all__ = ["cross_validate", "join_scores"]
 
@@ -52,7 +52,7 @@ def cross_validate(
         There are fewer than two parts, what `settings` name is not there, or a training cannot go on.
     """
     require_ingredients(plan)
-    assessment_of(plan, settings).require_sources()
+    require_assessment(plan, settings)
     selection = replace(plan, test_parts=()).open()
     parts = plan.train_parts or selection.dataset.parts
     if len(parts) < 2:

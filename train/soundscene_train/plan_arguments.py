@@ -9,7 +9,7 @@ from typing import Final
 
 from soundscene_train.assessment.assess import AssessmentSettings
 from soundscene_train.datasets import OWN_NAMES, CitySettings, own_name, require_known
-from soundscene_train.errors import DatasetError
+from soundscene_train.errors import DatasetError, TrainingError
 from soundscene_train.export import ExportNames
 from soundscene_train.plan import Plan
 from soundscene_train.recipe import Recipe
@@ -29,6 +29,8 @@ def plan_from(arguments: argparse.Namespace, command: str) -> tuple[Plan, Path]:
         The recipe is unknown or damaged.
     DatasetError
         The data set is unknown, or it needs a folder and none is given, or the other way round.
+    TrainingError
+        Responses are given that the recipe would not train with.
     """
     dataset = getattr(arguments, "word", None) or arguments.dataset
     if dataset is None:
@@ -37,6 +39,8 @@ def plan_from(arguments: argparse.Namespace, command: str) -> tuple[Plan, Path]:
     recipe = _recipe_from(arguments)
     if arguments.data_dir is None and dataset != "synthetic":
         raise DatasetError(f"{dataset} needs --data-dir, the folder it lies in")
+    if arguments.train_responses is not None and recipe.augmentation.response_probability == 0.0:
+        raise TrainingError(f"recipe {recipe.name} trains with no responses of devices; leave out --train-responses")
     default_data = Path("data") / ("synthetic-city-quick" if arguments.quick else "synthetic-city")
     plan = Plan(
         recipe=recipe,
@@ -93,8 +97,7 @@ def _recipe_from(arguments: argparse.Namespace) -> Recipe:
         recipe = dataclasses.replace(recipe, seed=arguments.seed)
     if arguments.epochs is not None:
         recipe = recipe.with_fit(epochs=arguments.epochs)
-    if arguments.devices is not None:
-        return recipe.with_fit(engine=arguments.engine or recipe.fit.engine, devices=arguments.devices)
-    if arguments.engine is not None:
-        return recipe.with_fit(engine=arguments.engine, devices="one")
-    return recipe
+    engine = arguments.engine or recipe.fit.engine
+    return recipe.with_fit(
+        engine=engine, devices=arguments.devices or (recipe.fit.devices if engine == "keras" else "one")
+    )

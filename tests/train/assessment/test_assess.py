@@ -63,6 +63,9 @@ def test_a_run_and_its_bundle_say_the_same(
     assert "a temperature cannot be fitted on 3" in capsys.readouterr().err
     assert main(["evaluate", "--run", str(final), "--calibrate-from", "nowhere"]) == 2
     assert "nowhere holds no scores.npz" in capsys.readouterr().err
+    assert main(["run", *data, "--calibrate-from", str(check), "--train-parts", "1", "2", "3"]) == 2
+    assert "check was trained by another recipe" in capsys.readouterr().err
+    assert not Path("runs").exists(), "found out before the training"
 
 
 def test_robustness_is_summed_over_folds_and_asks_unseen_devices_alone(

@@ -1,12 +1,14 @@
 """Figures over several tests, on scores whose truth is drawn from them."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from soundscene_train.assessment.clip_scores import ClipScores
-from soundscene_train.assessment.summary import cross_fitted_calibration, held_out_temperature
+from soundscene_train.assessment.summary import cross_fitted_calibration, require_held_out, summarise
+from soundscene_train.datasets import Clip
 from soundscene_train.errors import TrainingError
 
 
@@ -48,13 +50,17 @@ def test_thresholds_of_calibrated_scores_keep_what_they_promise(tests: list[Clip
 
 
 def test_a_temperature_is_not_fitted_on_a_clip_that_is_tested(tests: list[ClipScores]) -> None:
-    """One clip in both is refused by name, whatever the parts are called."""
-    names = tuple(f"{number}.wav" for number in range(len(tests[0].truth)))
-    tested, other = replace(tests[0], names=names), replace(tests[1], names=("new.wav", *names[1:]))
-    with pytest.raises(TrainingError, match=r"a temperature cannot be fitted on 1\.wav"):
-        held_out_temperature(tested, other, "product")
-    other = replace(other, names=tuple(f"new-{name}" for name in names))
-    assert held_out_temperature(tested, other, "product") == pytest.approx(3.0, rel=0.1)
+    """One clip in both is refused by name, whatever the parts are called; so are other labels."""
+    clips = [Clip(Path(f"{number}.wav"), "a", "1") for number in range(3)]
+    other = replace(tests[1], names=("new.wav", "1.wav", "2.wav"))
+    with pytest.raises(TrainingError, match=r"a temperature cannot be fitted on 1\.wav, which"):
+        require_held_out(other, "abcd", clips)
+    other = replace(other, names=("new.wav",))
+    with pytest.raises(TrainingError, match="has other labels"):
+        require_held_out(other, "abc", clips)
+    require_held_out(other, "abcd", clips)
+    found = summarise(tests[0], "product", other)["calibration"]
+    assert found["temperature"] == pytest.approx(3.0, rel=0.1)
 
 
 def test_no_test_takes_part_in_its_own_temperature(tests: list[ClipScores]) -> None:

@@ -53,6 +53,11 @@ class AssessmentSettings:
     held_out_responses: tuple[str, ...] = ()
     trained_responses: tuple[str, ...] = ()
 
+    @property
+    def is_asked(self) -> bool:
+        """Whether anything is."""
+        return self.robust or any((self.responses, self.backgrounds, self.calibrate_from))
+
     def require_sources(self) -> None:
         """Look for what is named here, before hours are spent on what it shall assess.
 
@@ -98,7 +103,7 @@ def assess_scores(scores: ClipScores, rule: str, settings: AssessmentSettings) -
     Raises
     ------
     TrainingError
-        `calibrate_from` is not evaluated, or shares a part with the test.
+        `calibrate_from` is not evaluated.
     """
     held_out = None if settings.calibrate_from is None else ClipScores.load(settings.calibrate_from)
     return summarise(scores, rule, held_out)

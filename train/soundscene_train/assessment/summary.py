@@ -19,9 +19,10 @@ from soundscene_train.assessment.calibration import (
 from soundscene_train.assessment.clip_scores import ClipScores
 from soundscene_train.assessment.distortions import Distortion
 from soundscene_train.assessment.intervals import accuracy_interval
+from soundscene_train.datasets.clips import Clip
 from soundscene_train.errors import TrainingError
 
-__all__ = ["cross_fitted_calibration", "held_out_temperature", "join_robustness", "robustness", "summarise"]
+__all__ = ["cross_fitted_calibration", "join_robustness", "require_held_out", "robustness", "summarise"]
 
 
 def summarise(scores: ClipScores, rule: str, held_out: ClipScores | None = None) -> dict[str, Any]:
@@ -34,12 +35,8 @@ def summarise(scores: ClipScores, rule: str, held_out: ClipScores | None = None)
     rule : {"product", "average"}
         How networks are joined.
     held_out : ClipScores or None
-        Of training clips that the networks they come from had not seen; a temperature is fitted on them.
-
-    Raises
-    ------
-    TrainingError
-        `held_out` shares a part with the test, or has other labels.
+        Of training clips that the networks they come from had not seen, as `require_held_out` has found; a temperature
+        is fitted on them.
     """
     fused = scores.fused(rule)
     hits = fused.argmax(axis=1) == scores.truth
@@ -65,7 +62,7 @@ def summarise(scores: ClipScores, rule: str, held_out: ClipScores | None = None)
         "selective_windows": selective(scores.fused_windows(rule), scores.truth[scores.clip_of_window]),
     }
     if held_out is not None:
-        temperature = round(held_out_temperature(scores, held_out, rule), 4)
+        temperature = round(held_out.temperature * fit_temperature(held_out.fused(rule), held_out.truth), 4)
         summary["calibration"] |= {
             "temperature": temperature,
             "fitted_on": {"parts": list(held_out.parts), "clips": len(held_out.truth)},
@@ -75,23 +72,23 @@ def summarise(scores: ClipScores, rule: str, held_out: ClipScores | None = None)
     return summary
 
 
-def held_out_temperature(scores: ClipScores, held_out: ClipScores, rule: str) -> float:
-    """Fit a temperature of uncalibrated scores on training clips, and refuse to fit it on the test.
+def require_held_out(held_out: ClipScores, labels: Sequence[str], clips: Sequence[Clip]) -> None:
+    """Refuse to fit a temperature on what is tested.
 
     Raises
     ------
     TrainingError
-        Both share a part or a clip, or their labels differ.
+        A part or a clip of the test is among the clips to fit on, or their labels differ.
     """
-    if held_out.labels != scores.labels:
+    if held_out.labels != tuple(labels):
         raise TrainingError("the run to calibrate from has other labels; it says nothing about this one")
-    shared = sorted(set(held_out.parts) & set(scores.parts)) or sorted(set(held_out.names) & set(scores.names))[:1]
+    parts, names = {clip.part for clip in clips}, {str(clip.path) for clip in clips}
+    shared = sorted(parts & set(held_out.parts)) or sorted(names & set(held_out.names))[:1]
     if shared:
         raise TrainingError(
             f"a temperature cannot be fitted on {', '.join(shared)}, which this evaluation tests: calibrate from a run "
             "that was tested on a part of the training data"
         )
-    return held_out.temperature * fit_temperature(held_out.fused(rule), held_out.truth)
 
 
 def cross_fitted_calibration(tests: Sequence[ClipScores], rule: str) -> dict[str, Any]:

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from soundscene_train.stages.evaluate import Evaluation, assessment_of, evaluate_bundle, evaluate_run, scores_of_test
+from soundscene_train.stages.evaluate import (
+    Evaluation,
+    evaluate_bundle,
+    evaluate_run,
+    require_assessment,
+    scores_of_test,
+)
 from soundscene_train.stages.export import export_run, require_score_of
 from soundscene_train.stages.fit import fit_run, fit_runs
 from soundscene_train.stages.prepare import download_run, inspect_run, prepare_run, without_unreadable
@@ -11,7 +17,6 @@ from soundscene_train.stages.reporter import Reporter
 __all__ = [
     "Evaluation",
     "Reporter",
-    "assessment_of",
     "download_run",
     "evaluate_bundle",
     "evaluate_run",
@@ -20,6 +25,7 @@ __all__ = [
     "fit_runs",
     "inspect_run",
     "prepare_run",
+    "require_assessment",
     "require_score_of",
     "scores_of_test",
     "without_unreadable",

@@ -22,6 +22,7 @@ from soundscene_train.assessment.assess import (
 )
 from soundscene_train.assessment.clip_scores import ClipScores
 from soundscene_train.assessment.cost import measure_processor_time
+from soundscene_train.assessment.summary import require_held_out
 from soundscene_train.datasets import Selection
 from soundscene_train.errors import TrainingError
 from soundscene_train.evaluation import Result
@@ -35,7 +36,7 @@ from soundscene_train.scoring import score_windows
 from soundscene_train.stages.prepare import prepare_run
 from soundscene_train.stages.reporter import Reporter
 
-__all__ = ["Evaluation", "assessment_of", "evaluate_bundle", "evaluate_run", "scores_of_test"]
+__all__ = ["Evaluation", "evaluate_bundle", "evaluate_run", "require_assessment", "scores_of_test"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,19 +68,31 @@ class Evaluation:
         return {"tested_on": test, **headline(self.results, self.rule), "correct_count_at_gain": gains, **self.summary}
 
 
-def assessment_of(plan: Plan, settings: AssessmentSettings) -> AssessmentSettings:
-    """Return the settings with what a plan says of microphones: which are kept for the test, which are trained with.
+def require_assessment(plan: Plan, settings: AssessmentSettings) -> AssessmentSettings:
+    """Look for what a run shall be assessed with, before hours are spent on what it shall assess.
+
+    Returns
+    -------
+    AssessmentSettings
+        With what the plan says of microphones: which are kept for the test, which are trained with.
 
     Raises
     ------
     TrainingError
-        The plan's folder of responses is not what it should be.
+        What the settings name is not there; or the run to calibrate from is of another recipe, or tests the same.
     """
-    if settings.responses is None:
-        return settings
-    augmentation = plan.recipe.augmentation
-    trained = trained_responses(plan.responses_dir, augmentation)
-    return replace(settings, held_out_responses=augmentation.held_out_responses, trained_responses=trained)
+    if settings.responses is not None:
+        augmentation = plan.recipe.augmentation
+        trained = trained_responses(plan.responses_dir, augmentation)
+        settings = replace(settings, held_out_responses=augmentation.held_out_responses, trained_responses=trained)
+    settings.require_sources()
+    if (check := settings.calibrate_from) is not None:
+        if Plan.load(check).recipe != plan.recipe:
+            raise TrainingError(f"{check} was trained by another recipe; its temperature says nothing about this run")
+        selection = plan.open()
+        clips = [selection.dataset.clips[index] for index in selection.test_clips]
+        require_held_out(ClipScores.load(check), selection.dataset.labels, clips)
+    return settings
 
 
 def evaluate_run(
@@ -98,8 +111,7 @@ def evaluate_run(
     TrainingError
         There is nothing to test on, what `settings` name is not there, or a network is not trained.
     """
-    settings = assessment_of(plan, settings)
-    settings.require_sources()
+    settings = require_assessment(plan, settings)
     selection, features = prepare_run(plan, reporter, jobs=jobs)
     if not selection.test_parts:
         raise TrainingError("this run trained on every part; there is nothing left to test it on")
@@ -144,6 +156,8 @@ def evaluate_bundle(
     settings.require_sources()
     dataset, rule = plan.dataset(), bundle.fusion.rule
     clips = clips_to_test(bundle, dataset, plan.test_parts)
+    if settings.calibrate_from is not None:
+        require_held_out(ClipScores.load(settings.calibrate_from), bundle.labels, clips)
     make_folder(folder)
     scores, summary = assess_bundle(bundle, clips, settings, folder, step=reporter.step, jobs=jobs)
     evaluation = Evaluation(results_of(scores, rule), {}, rule, bundle.labels, dict(summary))
