@@ -20,6 +20,23 @@ def test_plain_lines_are_few_and_end_with_the_last(
     assert lines[-1] == "training mel: 100/100 loss 0.010"
 
 
+def test_stages_that_go_in_leaps_are_told_as_often(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Clips that are done ten at a time are ten lines too; of a size that is not known, the end alone is one."""
+    monkeypatch.delenv("FORCE_COLOR", raising=False)
+    with ConsoleReporter() as reporter:
+        for done in [*range(10, 16_930, 10), 16_930]:
+            reporter.step("spectrograms", done, 16_930)
+        for done in range(1, 601):
+            reporter.step("master.zip (MiB)", done, 0)
+        reporter.step("master.zip (MiB)", 600, 600)
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 11
+    assert lines[0] == "spectrograms: 1700/16930"
+    assert lines[-2:] == ["spectrograms: 16930/16930", "master.zip (MiB): 600/600"]
+
+
 def test_what_is_finished_leaves_the_bars(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """Of a hundred networks in a terminal, one line each stays, and bars of those alone that are under way."""
     monkeypatch.setenv("FORCE_COLOR", "1")
@@ -28,12 +45,14 @@ def test_what_is_finished_leaves_the_bars(capsys: pytest.CaptureFixture[str], mo
             for done in (1, 2):
                 reporter.epoch(f"fold-{number} mel", done, 2, 0.5)
         reporter.epoch("fold-100 mel", 1, 2, 0.5)
+        reporter.step("master.zip (MiB)", 5, 0)
     output = capsys.readouterr().err
     lines = [line for line in output.splitlines() if "2/2 loss 0.500" in line and "training fold" in line]
     assert len(lines) == 100
     last_frame = output.rpartition("training fold-99 mel: 2/2")[2]
     assert "training fold-100 mel" in last_frame
     assert "fold-98" not in last_frame
+    assert "5/?" in last_frame
 
 
 def test_plain_lines_tell_when_all_networks_will_be_done(

@@ -46,6 +46,7 @@ class ConsoleReporter(Reporter):
             disable=not self._console.is_terminal,
         )
         self._tasks: dict[str, TaskID] = {}
+        self._shares: dict[str, int] = {}
         self._percent = -1
 
     def __enter__(self) -> Self:
@@ -89,13 +90,16 @@ class ConsoleReporter(Reporter):
             if done == total:
                 self._progress.remove_task(self._tasks.pop(title))
                 self._console.print(line, highlight=False, markup=False)
-        elif done == total or done * _PLAIN_SHARES // total > (done - 1) * _PLAIN_SHARES // total:
+            return
+        share = done * _PLAIN_SHARES // total if total else 0
+        if done == total or share > self._shares.get(title, 0):
             print(line, file=sys.stderr, flush=True)
+        self._shares[title] = share if done != total else 0
 
     def _draw(self, title: str, done: int, total: int, note: str, left: str | None = None) -> None:
         """Move a bar, which appears with its first unit."""
         if title not in self._tasks:
-            self._tasks[title] = self._progress.add_task(title, total=total, note=note)
+            self._tasks[title] = self._progress.add_task(title, total=total or None, note=note)
         self._progress.update(self._tasks[title], completed=done, note=note, left=left)
 
 

@@ -20,6 +20,7 @@ class Server:
         self.cut_after: list[int] = []  # bytes of the body until the connection breaks, one for each answer to come
         self.statuses: list[int] = []  # answered first, one by one
         self.knows_ranges = True
+        self.tells_length = True
         self.asked: list[str] = []  # the Range of each request
         outer = self
 
@@ -45,7 +46,8 @@ class Server:
             request.send_error(416)
             return
         request.send_response(206 if first else 200)
-        request.send_header("Content-Length", str(len(content) - first))
+        if self.tells_length:
+            request.send_header("Content-Length", str(len(content) - first))
         request.end_headers()
         body = content[first:]
         request.wfile.write(body[: self.cut_after.pop(0)] if self.cut_after else body)
@@ -56,9 +58,9 @@ def describe(content: bytes, name: str = "sound.zip") -> Archive:
     return Archive(name, len(content), hashlib.md5(content, usedforsecurity=False).hexdigest())
 
 
-def pack(members: dict[str, bytes]) -> bytes:
+def pack(members: dict[str, bytes], compression: int = zipfile.ZIP_STORED) -> bytes:
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
+    with zipfile.ZipFile(buffer, "w", compression) as archive:
         for name, content in members.items():
             archive.writestr(name, content)
     return buffer.getvalue()

@@ -1,5 +1,6 @@
 """Large files arrive whole or not at all, whatever the line does."""
 
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -53,13 +54,29 @@ def test_a_wrong_file_is_refused_and_removed(server: Server, tmp_path: Path, wro
 
 
 def test_a_busy_server_is_asked_again_and_a_missing_file_is_not(server: Server, tmp_path: Path) -> None:
-    """Errors of the server pass; a file that is not there is said at once."""
-    server.statuses = [503, 500]
+    """Errors of the server pass, as does too much to do; a file that is not there is said at once."""
+    server.statuses = [503, 500, 429, 408]
     assert get(server, tmp_path).read_bytes() == CONTENT
     server.asked.clear()
     with pytest.raises(DatasetError, match="the server answers 404"):
         fetch(f"{server.address}/other.zip", describe(CONTENT, "other.zip"), tmp_path, pause_seconds=0.0)
     assert len(server.asked) == 1
+
+
+@pytest.mark.parametrize("tells_length", [True, False])
+def test_a_size_that_nobody_published_is_told_once_it_is_known(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tells_length: bool
+) -> None:
+    """The server may tell it; else the file is complete at its end alone, however many blocks it comes in."""
+    monkeypatch.setattr(module, "_BLOCK_BYTES", 100_000)
+    server.tells_length = tells_length
+    told: list[tuple[int, int]] = []
+    fetch(
+        f"{server.address}/sound.zip", Archive("sound.zip"), tmp_path, lambda _, done, all_: told.append((done, all_))
+    )
+    total = 300_000 if tells_length else 0
+    assert told[:2] == [(100_000, total), (200_000, total)]
+    assert [done for done, all_ in told if done == all_] == [300_000]
 
 
 def test_no_server_is_said(server: Server, tmp_path: Path) -> None:
@@ -91,9 +108,14 @@ def test_nothing_is_unpacked_outside(server: Server, tmp_path: Path, member: str
 
 
 def test_a_file_that_is_no_archive_is_named(server: Server, tmp_path: Path) -> None:
-    """What arrived as published and still is no zip file is said."""
+    """What arrived as published and still is no zip file, or a damaged one, is said."""
     with pytest.raises(DatasetError, match=r"sound\.zip: not a zip file"):
         fetch_and_unpack(f"{server.address}/sound.zip", describe(CONTENT), tmp_path, "root")
+    packed = bytearray(pack({"root/a.wav": bytes(100_000)}, zipfile.ZIP_DEFLATED))
+    packed[40:50] = b"\xff" * 10
+    server.files["other.zip"] = bytes(packed)
+    with pytest.raises(DatasetError, match=r"other\.zip: not a zip file \(Error -3"):
+        fetch_and_unpack(f"{server.address}/other.zip", describe(bytes(packed), "other.zip"), tmp_path, "root")
 
 
 def test_a_full_disk_keeps_what_is_finished(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

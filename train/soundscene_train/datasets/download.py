@@ -6,6 +6,7 @@ import hashlib
 import shutil
 import time
 import zipfile
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -18,11 +19,13 @@ from soundscene_train.files import whole, writing
 __all__ = ["Archive", "fetch", "fetch_and_unpack"]
 
 Progress = Callable[[str, int, int], None]
-"""Told a file's name, bytes there and bytes in all."""
+"""Told a file's name, bytes there and bytes in all, 0 while these are not known."""
 
 _BLOCK_BYTES: Final = 1 << 20
 _ATTEMPTS: Final = 6
 _TIMEOUT_SECONDS: Final = 30.0
+_LATER: Final = frozenset({408, 429})
+"""Answers of a server that has too much to do, beside those from 500 up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +124,7 @@ def fetch_and_unpack(url: str, archive: Archive, folder: Path, root: str, progre
         path = fetch(url, archive, folder, progress)
         try:
             _unpack(path, folder, root)
-        except zipfile.BadZipFile as error:
+        except (zipfile.BadZipFile, zlib.error) as error:
             raise DatasetError(f"{path}: not a zip file ({error}); remove it and try again") from error
         note.touch()
         path.unlink()
@@ -145,17 +148,21 @@ def _receive(url: str, archive: Archive, part: Path, progress: Progress | None) 
     with requests.get(url, headers=headers, stream=True, timeout=_TIMEOUT_SECONDS) as answer:
         if answer.status_code == requests.codes.requested_range_not_satisfiable:
             return
-        if answer.status_code < 500 and not answer.ok:  # trying again cannot help
+        if not answer.ok and answer.status_code < 500 and answer.status_code not in _LATER:  # asking again cannot help
             raise DatasetError(f"{url}: the server answers {answer.status_code} {answer.reason}")
         answer.raise_for_status()
         goes_on = answer.status_code == requests.codes.partial_content
+        tell = progress or (lambda *_: None)
         with part.open("ab" if goes_on else "wb") as stream:
             have = have if goes_on else 0
+            length = answer.headers.get("Content-Length")
+            total = archive.size_bytes or (have + int(length) if length else 0)
             for block in answer.iter_content(_BLOCK_BYTES):
                 stream.write(block)
                 have += len(block)
-                if progress is not None:
-                    progress(archive.name, have, archive.size_bytes or have)
+                tell(archive.name, have, total)
+        if not total:
+            tell(archive.name, have, have)
 
 
 def _check(archive: Archive, part: Path) -> None:

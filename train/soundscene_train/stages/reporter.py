@@ -9,7 +9,7 @@ class Reporter:
     """Told how far a stage is, and what deserves a look; this one says nothing."""
 
     def step(self, stage: str, done: int, total: int) -> None:
-        """`done` of `total` units of a stage are finished."""
+        """`done` of `total` units of a stage are finished; a total of 0 is not known yet."""
 
     def epoch(self, network: str, done: int, total: int, loss: float) -> None:
         """A network, of several runs one named with its run, has trained `done` of `total` epochs."""
