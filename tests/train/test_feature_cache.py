@@ -53,6 +53,16 @@ def test_what_is_computed_is_found(tmp_path: Path) -> None:
     ]
 
 
+def test_what_a_kill_left_beside_the_arrays_goes(tmp_path: Path) -> None:
+    """Blocks whose content is joined already are removed by the next call, which computes nothing."""
+    fill_cache(tmp_path, CLIPS, compute)
+    (tmp_path / "block-0000000.npz").touch()
+    assert not is_filled(tmp_path)
+    fill_cache(tmp_path, CLIPS, compute, progress=lambda *_: pytest.fail("computed again"))
+    assert is_filled(tmp_path)
+    require_whole(tmp_path)
+
+
 @pytest.mark.parametrize("name", ["mel.npy", "index.json"])
 def test_damage_is_found(tmp_path: Path, name: str) -> None:
     """A changed byte or a cut file is refused with what to do."""

@@ -28,6 +28,7 @@ Block = tuple[list[int], dict[str, NDArray[np.float16]]]
 """Windows of each clip, and the windows' spectrograms by network."""
 
 _BLOCK_CLIPS: Final = 10
+_BLOCKS: Final = "block-*"
 _INDEX: Final = "index.json"
 _LOCK: Final = ".lock"
 _READ_BYTES: Final = 1 << 24
@@ -59,8 +60,8 @@ def slices_of(windows: NDArray[np.int64]) -> list[NDArray[np.int64]]:
 
 
 def is_filled(folder: Path) -> bool:
-    """Tell whether a cache is complete."""
-    return (folder / _INDEX).is_file()
+    """Tell whether a cache is complete, and nothing is left of what it was made of."""
+    return (folder / _INDEX).is_file() and not any(folder.glob(_BLOCKS))
 
 
 def fill_cache(
@@ -96,8 +97,10 @@ def fill_cache(
     with writing(folder, "spectrograms", advice, error_type=DatasetError):
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / _LOCK):
-            if not is_filled(folder):
+            if not (folder / _INDEX).is_file():
                 _fill(folder, clips, compute, jobs, progress)
+            for block in folder.glob(_BLOCKS):
+                block.unlink()
 
 
 def open_cache(folder: Path) -> tuple[dict[str, StoredSpectra], NDArray[np.int64]]:
@@ -162,14 +165,12 @@ def _store_block(folder: Path, first: int, clips: Sequence[Path], compute: Calla
 
 
 def _join(folder: Path, starts: Sequence[int]) -> None:
-    """Write the arrays, then the index, then remove the blocks: killed in between, the joining begins anew."""
+    """Write the arrays, then the index: killed in between, the joining begins anew."""
     counts = [int(count) for first in starts for count in _read_block(folder, first, "counts")]
     for name in NETWORK_NAMES:
         _join_network(folder, starts, name, sum(counts))
     checksums = {name: _checksum(folder / f"{name}.npy") for name in NETWORK_NAMES}
     write_json(folder / _INDEX, {"windows": counts, "checksums": checksums})
-    for first in starts:
-        _block_path(folder, first).unlink()
 
 
 def _join_network(folder: Path, starts: Sequence[int], name: str, window_count: int) -> None:

@@ -11,6 +11,7 @@ import ctypes
 import functools
 import os
 import sys
+from contextlib import suppress
 from typing import Any, Final
 
 from soundscene.errors import MissingExtraError
@@ -23,14 +24,18 @@ _KEEP_BYTES: Final = 2**31 - 1
 _GROW_BYTES: Final = 2**28
 
 
-@functools.cache
+_threads_chosen: Final[list[int]] = []
+"""By the first call in a process, for all that come."""
+
+
 def start_tensorflow(thread_count: int = 1) -> Any:
-    """Import TensorFlow with training's settings, once per process.
+    """Import TensorFlow with training's settings.
 
     Parameters
     ----------
     thread_count : int >= 0
-        Threads inside an operation, 0 for all cores. With one, the same seed gives the same weights to the last bit.
+        Threads inside an operation, 0 for all cores; the first call in a process decides. With one, the same seed gives
+        the same weights to the last bit.
 
     Returns
     -------
@@ -42,6 +47,17 @@ def start_tensorflow(thread_count: int = 1) -> Any:
     MissingExtraError
         TensorFlow is not installed.
     """
+    tf = _import_tensorflow()
+    if not _threads_chosen:
+        _threads_chosen.append(thread_count)
+        with suppress(RuntimeError):  # somebody else has started it already; their threads stay
+            tf.config.threading.set_intra_op_parallelism_threads(thread_count)
+            tf.config.threading.set_inter_op_parallelism_threads(1)
+    return tf
+
+
+@functools.cache
+def _import_tensorflow() -> Any:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
@@ -53,11 +69,6 @@ def start_tensorflow(thread_count: int = 1) -> Any:
         raise MissingExtraError(
             "training needs TensorFlow: install it with `pip install 'soundscene[train]'`"
         ) from error
-    try:
-        tf.config.threading.set_intra_op_parallelism_threads(thread_count)
-        tf.config.threading.set_inter_op_parallelism_threads(1)
-    except RuntimeError:  # somebody else has started it already; their threads stay
-        pass
     tf.get_logger().setLevel("ERROR")
     return tf
 

@@ -1,5 +1,6 @@
 """The synthetic city: always the same, in TAU's layout, its sides apart."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -76,6 +77,18 @@ def test_an_interrupted_city_is_finished(tmp_path: Path) -> None:
         build_city(tmp_path / "city", few, stop)
     assert len(list((tmp_path / "city" / "audio").iterdir())) == 7
     assert len(open_dataset("synthetic", tmp_path / "city", few).clips) == 20
+
+
+def test_runs_that_start_together_share_one_city(tmp_path: Path) -> None:
+    """One makes it, the others wait, and all find it whole."""
+    few, home = CitySettings(1, 1, 0.1, 16_000), tmp_path / "data" / "city"
+    made: list[int] = []
+    with ThreadPoolExecutor(4) as pool:
+        work = [pool.submit(build_city, home, few, lambda done, _: made.append(done)) for _ in range(4)]
+    for one in work:
+        one.result()
+    assert made == list(range(1, 21))
+    assert len(open_dataset("synthetic", home, few).clips) == 20
 
 
 def test_foreign_folders_are_left_alone(city_folder: Path, tmp_path: Path) -> None:

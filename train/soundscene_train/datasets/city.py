@@ -88,6 +88,8 @@ class _Segment:
 def build_city(folder: Path, settings: CitySettings, progress: Callable[[int, int], None] | None = None) -> None:
     """Write the data set, going on where an interrupted call stopped; one that is complete is left alone.
 
+    Of several runs that need the same city, one makes it and the others wait.
+
     Parameters
     ----------
     folder : Path
@@ -102,26 +104,38 @@ def build_city(folder: Path, settings: CitySettings, progress: Callable[[int, in
     DatasetError
         The folder holds something else or another city, or cannot be written.
     """
+    from filelock import FileLock
+
     note = folder / "city.json"
-    segments = list(_segments(settings))
     with writing(folder, "the synthetic city", error_type=DatasetError):
         if _is_complete(folder, note, settings):
             return
-        (folder / "audio").mkdir(parents=True, exist_ok=True)
-        (folder / "evaluation_setup").mkdir(exist_ok=True)
-        write_json(note, {"settings": settings.to_dict(), "complete": False})
-        for done, segment in enumerate(segments, start=1):
-            _write_clip(folder / segment.file_name, segment, settings)
-            if progress is not None:
-                progress(done, len(segments))
-        _write_tables(folder, segments)
-        write_json(note, {"settings": settings.to_dict(), "complete": True})
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder.with_name(f".{folder.name}.lock")):  # a folder with anything else in it would be refused
+            if not _is_complete(folder, note, settings):
+                _build(folder, note, settings, progress)
+
+
+def _build(folder: Path, note: Path, settings: CitySettings, progress: Callable[[int, int], None] | None) -> None:
+    """Write what is missing, the note that tells whose folder it is first of all."""
+    segments = list(_segments(settings))
+    folder.mkdir(exist_ok=True)
+    write_json(note, {"settings": settings.to_dict(), "complete": False})
+    for name in ("audio", "evaluation_setup"):
+        (folder / name).mkdir(exist_ok=True)
+    for done, segment in enumerate(segments, start=1):
+        _write_clip(folder / segment.file_name, segment, settings)
+        if progress is not None:
+            progress(done, len(segments))
+    _write_tables(folder, segments)
+    write_json(note, {"settings": settings.to_dict(), "complete": True})
 
 
 def _is_complete(folder: Path, note: Path, settings: CitySettings) -> bool:
     """Look at what is there; refuse what is not this city."""
-    if not note.is_file():
-        if folder.is_dir() and any(folder.iterdir()):
+    found = [path for path in folder.iterdir() if path.name != f"{note.name}.tmp"] if folder.is_dir() else []
+    if not note.is_file():  # looked for after the others, since another process may write it, first of all
+        if found:
             raise DatasetError(f"{folder} holds something other than a synthetic city; name another --data-dir")
         return False
     with reading(note, "the note of a synthetic city", "remove the folder", error_type=DatasetError):
