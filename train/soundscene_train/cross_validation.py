@@ -19,7 +19,7 @@ from soundscene_train.plan import Plan
 from soundscene_train.report import write_report
 from soundscene_train.stages import Evaluation, Reporter, evaluate_run, fit_runs, prepare_run, require_assessment
 
-__all__ = ["cross_validate", "join_scores"]
+__all__ = ["cross_validate", "fold_folder", "join_scores"]
 
 
 def cross_validate(
@@ -59,7 +59,7 @@ def cross_validate(
         raise TrainingError(f"cross-validation needs at least two parts, and there is {', '.join(parts)}")
     plan = replace(plan, train_parts=tuple(parts), test_parts=())
     plan.require_free(folder)
-    runs = {folder / f"fold-{part}": _leaving_out(part, plan, parts) for part in parts}
+    runs = {fold_folder(folder, part): _leaving_out(part, plan, parts) for part in parts}
     for one in runs.values():
         one.open()  # what a fold lacks is told before anything is computed or written down
     prepare_run(plan, reporter, jobs=jobs)
@@ -76,8 +76,13 @@ def cross_validate(
 def _leaving_out(part: str, plan: Plan, parts: Sequence[str]) -> Plan:
     """Return the plan that trains on all other parts, with the teacher that has done so too."""
     others = tuple(other for other in parts if other != part)
-    teacher = None if plan.teacher_dir is None else plan.teacher_dir / f"fold-{part}"
+    teacher = None if plan.teacher_dir is None else fold_folder(plan.teacher_dir, part)
     return replace(plan, train_parts=others, test_parts=(part,), teacher_dir=teacher)
+
+
+def fold_folder(folder: Path, part: str) -> Path:
+    """Return the folder of a part's run, beside all others whatever the part is called."""
+    return folder / f"fold-{part.replace('/', '%2F')}"
 
 
 def join_scores(scores: list[ClipScores]) -> ClipScores:
