@@ -177,7 +177,7 @@ class Worker:
             self._waiting = deque(record for record in self._waiting if record.topic_partition != partition)
             state = self._partitions.pop(partition, None)
             if state is not None:
-                self._close(state.close_all())
+                self._close(partition, state.close_all())
                 self.log.event("partition_revoked", partition=partition.partition)
 
     def _process(self, record: Record) -> None:
@@ -187,7 +187,7 @@ class Worker:
             return
         if record.offset < state.start.offset:  # the topic was made anew: the commit is of another log
             start = CommitPoint(record.offset, record.offset, None)
-            self._close(state.close_all())
+            self._close(record.topic_partition, state.close_all())
             state = self._partitions[record.topic_partition] = PartitionState(self.settings.policy, start)
         arrived = self.now()
         is_new = record.offset >= state.start.done_below
@@ -199,11 +199,11 @@ class Worker:
                 self._refuse(record, refusal)
             return
         taken = state.take(record.offset, record.timestamp_ms, chunk)
-        self._close(taken.closed)
+        self._close(record.topic_partition, taken.closed)
         if is_new:
             self._observe(chunk, taken)
         for ready in taken.windows:
-            prediction = self.scorer.score(ready, arrived)
+            prediction = self.scorer.score(record.topic_partition, ready, arrived)
             if prediction is not None:
                 self._publish(prediction)
 
@@ -236,11 +236,11 @@ class Worker:
                 "session_opened", device=chunk.device, session=chunk.session, sample_rate_hz=chunk.sample_rate_hz
             )
 
-    def _close(self, closed: Collection[Closed]) -> None:
+    def _close(self, partition: TopicPartition, closed: Collection[Closed]) -> None:
         if not closed:
             return
         for key, end in closed:
-            self.scorer.close(key)
+            self.scorer.close(partition, key)
             self.metrics.session_closed(end)
             self.log.event("session_closed", device=key.device, session=key.session, cause=end)
         live = {device for state in self._partitions.values() for device in state.devices()}
@@ -249,8 +249,8 @@ class Worker:
     def _limit_memory(self) -> None:
         held = sum(state.held_bytes for state in self._partitions.values())
         while held > self.settings.buffered_bytes:
-            fullest = max(self._partitions.values(), key=lambda state: state.held_bytes)
-            self._close(fullest.close_largest())
+            fullest, state = max(self._partitions.items(), key=lambda item: item[1].held_bytes)
+            self._close(fullest, state.close_largest())
             held = sum(state.held_bytes for state in self._partitions.values())
         self.metrics.buffered(held)
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from soundscene.classifier import SceneClassifier, WindowVerdict, smooth
 from soundscene.frontend import SharedFrames
 from soundscene.windows import Window
+from soundscene_worker.broker.protocol import TopicPartition
 from soundscene_worker.messages.prediction import ModelReference, ScenePrediction, prediction_id
 from soundscene_worker.streams.session import ReadyWindow, SessionKey
 
@@ -32,6 +33,9 @@ class _SessionScores:
 class SceneScorer:
     """Scores the windows of many sessions, each frame once.
 
+    A session belongs to its partition: one that is in two, because its device moved or two gateways send it, is scored
+    in each as if it were alone, so that what comes of it is a function of that partition's log.
+
     Parameters
     ----------
     classifier : SceneClassifier
@@ -45,25 +49,28 @@ class SceneScorer:
         bundle = classifier.bundle
         self._model = ModelReference(bundle.name, bundle.version, bundle.hash)
         self._now = now
-        self._sessions: dict[SessionKey, _SessionScores] = {}
+        self._sessions: dict[tuple[TopicPartition, SessionKey], _SessionScores] = {}
 
     def with_classifier(self, classifier: SceneClassifier) -> SceneScorer:
         """Return a scorer that knows no session yet."""
         return SceneScorer(classifier, self._now)
 
-    def score(self, ready: ReadyWindow, arrived: datetime) -> ScenePrediction | None:
+    def score(self, partition: TopicPartition, ready: ReadyWindow, arrived: datetime) -> ScenePrediction | None:
         """Return the prediction of a window, or None for one that an earlier run has published.
 
         Parameters
         ----------
+        partition : TopicPartition
+            Where the session is.
         ready : ReadyWindow
             Windows of a session come in the order they became complete.
         arrived : datetime
             When the record that completed the window was received.
         """
-        session = self._sessions.get(ready.key)
+        session = self._sessions.get((partition, ready.key))
         if session is None:
-            session = self._sessions[ready.key] = _SessionScores(self._classifier.shared_frames())
+            session = _SessionScores(self._classifier.shared_frames())
+            self._sessions[partition, ready.key] = session
         index = ready.window.index
         if not ready.publish:
             session.recent[index] = ready.window  # scored only if a successor asks for it
@@ -76,9 +83,9 @@ class SceneScorer:
         smoothed = smooth([*before, verdict], self._classifier.bundle)
         return self._prediction(ready, verdict, smoothed, arrived)
 
-    def close(self, key: SessionKey) -> None:
-        """Forget a session."""
-        self._sessions.pop(key, None)
+    def close(self, partition: TopicPartition, key: SessionKey) -> None:
+        """Forget a session of a partition."""
+        self._sessions.pop((partition, key), None)
 
     def _verdict_of(self, session: _SessionScores, index: int) -> WindowVerdict:
         known = session.recent[index]

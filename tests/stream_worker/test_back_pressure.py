@@ -14,6 +14,7 @@ from soundscene.bundle import Bundle
 from soundscene.classifier import SceneClassifier
 from soundscene_worker.broker.connection import ConsumerTuning, KafkaConnection
 from soundscene_worker.broker.kafka import KafkaCluster
+from soundscene_worker.broker.protocol import TopicPartition
 from soundscene_worker.letter_post import DeadLetterPost
 from soundscene_worker.logs import EventLog
 from soundscene_worker.loop import LoopSettings, Worker
@@ -36,9 +37,9 @@ DEVICES, SECONDS, RATE_HZ = 8, 12, 44_100
 class SlowScorer(SceneScorer):
     """Takes as long as a processor that is far too slow."""
 
-    def score(self, ready: ReadyWindow, arrived: datetime) -> ScenePrediction | None:
+    def score(self, partition: TopicPartition, ready: ReadyWindow, arrived: datetime) -> ScenePrediction | None:
         time.sleep(WINDOW_SECONDS)
-        return super().score(ready, arrived)
+        return super().score(partition, ready, arrived)
 
 
 @pytest.mark.integration

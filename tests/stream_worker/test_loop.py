@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from dataclasses import replace
 from datetime import timedelta
 
@@ -233,3 +234,52 @@ def test_a_topic_made_anew_is_read_from_its_beginning(
     cluster.store_commits("g", stale)
     run_to_the_end(worker)
     assert {str(without_latency(p)) for p in published(cluster)} == undisturbed
+
+
+@pytest.mark.parametrize("behind_seconds", [0, 3, 5])
+def test_a_device_in_two_partitions_is_a_session_in_each(
+    cluster: MemoryCluster, start: Start, sensors: list[Sensor], undisturbed: set[str], behind_seconds: int
+) -> None:
+    """Two gateways send one device to two partitions: each partition gives what it gives alone, also after a death."""
+    for log in cluster.topics[CHUNKS]:
+        log.records.clear()
+    worker = start()
+    for second in range(SECONDS + behind_seconds):
+        send_second(cluster, sensors[0], second, second, 0)
+        send_second(cluster, sensors[0], second - behind_seconds, second, 1)
+        worker.turn()
+        if second == 12:
+            assert isinstance(worker.consumer, MemoryConsumer)
+            cluster.crash(worker.consumer)
+            worker = start()
+    run_to_the_end(worker)
+    results = Counter(str(without_latency(p)) for p in published(cluster))
+    assert set(results) == {text for text in undisturbed if "device='a'" in text}
+    assert min(results.values()) == 2, "once for each partition, and again what was not committed"
+
+
+def test_a_session_that_ends_in_one_partition_goes_on_in_another(
+    cluster: MemoryCluster, start: Start, sensors: list[Sensor]
+) -> None:
+    """A device moves to another partition: that its old session is closed for silence costs the new one nothing."""
+    for log in cluster.topics[CHUNKS]:
+        log.records.clear()
+    worker = start()
+    sensor, clock = (Sensor(device, 4_000, np.tile(sensors[0].samples, 3)) for device in ("a", "clock"))
+    for second in range(150):
+        send_second(cluster, sensor, second, second, partition=second >= 14)
+        send_second(cluster, clock, second, second, partition=0)
+        worker.turn()
+    run_to_the_end(worker)
+    assert start.value("soundscene_sessions_closed_total", cause="idle") == 1
+    last = max(p.start for p in published(cluster) if p.device == "a")
+    assert last > EPOCH + timedelta(seconds=140)
+
+
+def send_second(cluster: MemoryCluster, sensor: Sensor, index: int, at_seconds: int, partition: int) -> None:
+    """Send a second of a sensor's sound, if it has one, to a partition."""
+    first = index * sensor.rate_hz
+    samples = sensor.samples[first : first + sensor.rate_hz]
+    if index >= 0 and len(samples) == sensor.rate_hz:
+        record = encode_chunk(sensor.header(first, sensor.rate_hz), samples)
+        cluster.producer().send(CHUNKS, *record, timestamp_ms=1000 * at_seconds, partition=partition)

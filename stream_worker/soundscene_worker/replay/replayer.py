@@ -163,9 +163,10 @@ class Replayer:
             self.summary.repaired += 1
             reading.repaired.append(_samples_of(chunk))
         taken = reading.state.take(record.offset, record.timestamp_ms, chunk)
-        _forget(taken.closed, scorer)
+        _forget(record.topic_partition, taken.closed, scorer)
         for ready in taken.windows:
-            prediction = scorer.score(replace(ready, publish=reading.is_wanted(ready)), arrived)
+            wanted = replace(ready, publish=reading.is_wanted(ready))
+            prediction = scorer.score(record.topic_partition, wanted, arrived)
             if prediction is not None:
                 producer.send(self.predictions_topic, *encode_prediction(prediction))
                 self._unacknowledged += 1
@@ -176,9 +177,10 @@ class Replayer:
         self._unacknowledged = 0
 
     def _limit_memory(self, readings: Mapping[TopicPartition, _Reading], scorer: SceneScorer) -> None:
-        states = [reading.state for reading in readings.values()]
-        while sum(state.held_bytes for state in states) > self.buffered_bytes:
-            _forget(max(states, key=lambda state: state.held_bytes).close_largest(), scorer)
+        states = {partition: reading.state for partition, reading in readings.items()}
+        while sum(state.held_bytes for state in states.values()) > self.buffered_bytes:
+            fullest, state = max(states.items(), key=lambda item: item[1].held_bytes)
+            _forget(fullest, state.close_largest(), scorer)
 
 
 def _samples_of(chunk: AudioChunk) -> tuple[SessionKey, int, int]:
@@ -186,6 +188,6 @@ def _samples_of(chunk: AudioChunk) -> tuple[SessionKey, int, int]:
     return key, chunk.first_sample, chunk.first_sample + len(chunk.samples)
 
 
-def _forget(closed: Collection[Closed], scorer: SceneScorer) -> None:
+def _forget(partition: TopicPartition, closed: Collection[Closed], scorer: SceneScorer) -> None:
     for key, _ in closed:
-        scorer.close(key)
+        scorer.close(partition, key)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -264,6 +264,30 @@ def test_a_prediction_that_is_not_stored_is_not_counted(cluster: MemoryCluster, 
     code, summary = replay("--since", at(0))
     assert (code, summary["published"]) == (2, 0)
     assert "not acknowledged" in replay.errors
+
+
+def test_a_device_in_two_partitions_is_a_session_in_each(
+    records: list[tuple[bytes, bytes, list[tuple[str, bytes]], int]],
+    tiny_bundle: Bundle,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Partitions are read as a broker hands them out, in turns: what one is ahead of the other costs neither."""
+
+    class Interleaved(MemoryCluster):
+        def read(self, spans: Mapping[TopicPartition, range]) -> Iterator[Record]:
+            return iter(sorted(super().read(spans), key=lambda record: record.timestamp_ms))
+
+    with Interleaved() as cluster:
+        cluster.admin().ensure_topics({CHUNKS: 2, PREDICTIONS: 1, DEAD_LETTERS: 1})
+        for behind_seconds, partition in ((0, 0), (5, 1)):
+            for key, value, headers, time_ms in records:
+                late_ms = time_ms + 1000 * behind_seconds
+                cluster.producer().send(CHUNKS, key, value, headers, timestamp_ms=late_ms, partition=partition)
+        code, _ = Replay(cluster, tiny_bundle, capsys)("--since", at(0))
+        found = Counter(map(said, published(cluster)))
+    assert code == 0
+    assert found
+    assert set(found.values()) == {2}
 
 
 @pytest.mark.parametrize(
