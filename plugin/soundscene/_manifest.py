@@ -135,7 +135,7 @@ def parse(manifest: Mapping[str, Any]) -> dict[str, Any]:
                 name: Standardisation.from_dict(manifest["standardisation"][name]) for name in NETWORK_NAMES
             },
         }
-    except (SettingsError, TypeError, KeyError) as error:
+    except (SettingsError, TypeError, KeyError, OverflowError) as error:
         raise BundleError(f"{error}; export the bundle again") from error
     plain = (
         "name",

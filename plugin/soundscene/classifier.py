@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from soundscene.assessment import Reason, assess
 from soundscene.bundle import Bundle
-from soundscene.errors import SettingsError
+from soundscene.errors import BundleError, SettingsError
 from soundscene.frontend import FrontEnd, SharedFrames, WindowSpectra, patch, resample_window
 from soundscene.settings import NETWORK_NAMES
 from soundscene.windows import Window, WindowGrid
@@ -104,9 +104,20 @@ class SceneClassifier:
         return SharedFrames(self.front_end)
 
     def warm_up(self) -> None:
-        """Classify a window of silence, so that the first real window is as fast as the others."""
+        """Classify a window of silence, so that the first real window is as fast as the others.
+
+        Raises
+        ------
+        BundleError
+            Silence, where every power is at the floor, has scores that are no numbers.
+        """
         grid = WindowGrid(self.bundle.front_end.sample_rate_hz, self.bundle.front_end)
-        self.classify(grid.window(0, np.zeros(grid.length_samples, np.float32)))
+        verdict = self.classify(grid.window(0, np.zeros(grid.length_samples, np.float32)))
+        if not np.isfinite(verdict.network_scores).all():
+            raise BundleError(
+                f"bundle {self.bundle.directory}: the scores of silence must be finite numbers, got "
+                f"{verdict.network_scores.tolist()}; correct its front end or standardisation and export it again"
+            )
 
     def classify(self, window: Window, frames: SharedFrames | None = None) -> WindowVerdict:
         """Classify one window.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Final, Self
 
@@ -15,6 +16,12 @@ NETWORK_NAMES: Final = ("mel", "gammatone", "cqt")
 _HOPS_SAMPLES: Final = {"five-seconds": 1600, "paper": 1850, "paper-1s": 620, "paper-2s": 1120, "paper-10s": 2048}
 PRESET_NAMES: Final = tuple(_HOPS_SAMPLES)
 
+_MOST: Final = 2**31 - 1
+"""Largest whole number that the libraries below can count to."""
+
+_FLOAT32_RANGE: Final = (2.0**-126, 2.0**127)
+"""Powers are float32: below it a floor would be lost, or be 0, whose logarithm is no number."""
+
 
 @dataclass(frozen=True, slots=True)
 class FrontEndSettings:
@@ -25,7 +32,8 @@ class FrontEndSettings:
     sample_rate_hz : int > 0
         Rate the front end works at; other rates are resampled to it.
     window_size_samples, fft_size_samples, hop_size_samples : int > 0
-        Short-time Fourier transform: periodic Hann window, zero-padded; frame t starts at sample t * hop.
+        Short-time Fourier transform: periodic Hann window of 2 samples or more, zero-padded to an even size; frame t
+        starts at sample t * hop.
     patch_frames, step_frames : int > 0
         Frames a network sees, and frames from one window to the next.
     delta_width_frames : odd int >= 3
@@ -36,7 +44,7 @@ class FrontEndSettings:
         Lower edge of the mel and gammatone banks; the upper edge is Nyquist.
     cqt_min_frequency_hz, cqt_bins_per_octave
         Centre of the lowest constant-Q bin and its resolution.
-    power_floor : float > 0
+    power_floor : float, 1.2e-38 to 1.7e38
         Added guard of the logarithm: powers below it count as it. 1e-16 is -160 dB.
     dynamic_range_db : float > 0 or None
         Floor each window this far below its own maximum; None keeps the fixed floor alone.
@@ -78,11 +86,16 @@ class FrontEndSettings:
             raise SettingsError(f"min_frequency_hz must lie below Nyquist ({self.sample_rate_hz / 2:g} Hz)")
         if self.delta_width_frames < 3 or self.delta_width_frames % 2 == 0:
             raise SettingsError(f"delta_width_frames must be odd and at least 3, got {self.delta_width_frames}")
-        if self.fft_size_samples < self.window_size_samples:
+        if self.window_size_samples < 2:
+            raise SettingsError(f"window_size_samples must be 2 or more, got {self.window_size_samples}")
+        if self.fft_size_samples < self.window_size_samples or self.fft_size_samples % 2:
             raise SettingsError(
-                f"fft_size_samples ({self.fft_size_samples}) must not be below "
+                f"fft_size_samples ({self.fft_size_samples}) must be even and not below "
                 f"window_size_samples ({self.window_size_samples})"
             )
+        least, most = _FLOAT32_RANGE
+        if not least <= self.power_floor <= most:
+            raise SettingsError(f"power_floor must lie in [{least:.2g}, {most:.2g}], got {self.power_floor:g}")
         if self.step_frames > self.window_frames:
             raise SettingsError(f"step_frames ({self.step_frames}) must not exceed {self.window_frames}")
         if self.cqt_max_frequency_hz >= self.sample_rate_hz / 2:
@@ -99,11 +112,10 @@ class FrontEndSettings:
             return
         if value is None and "None" in str(kind):
             return
-        allowed = (int,) if kind == "int" else (int, float)
-        if isinstance(value, bool) or not isinstance(value, allowed) or not 0 < value < float("inf"):
-            raise SettingsError(
-                f"{name} must be {'a whole number' if kind == 'int' else 'a number'} above 0, got {value!r}"
-            )
+        allowed, most = ((int,), _MOST) if kind == "int" else ((int, float), sys.float_info.max)
+        if isinstance(value, bool) or not isinstance(value, allowed) or not 0 < value <= most:
+            wanted = "a whole number" if kind == "int" else "a number"
+            raise SettingsError(f"{name} must be {wanted} above 0 and at most {most:.10g}, got {value!r}")
 
     def _check_networks(self) -> None:
         names = self.remove_band_means
@@ -136,7 +148,8 @@ class FrontEndSettings:
     @property
     def cqt_max_frequency_hz(self) -> float:
         """Centre of the highest constant-Q bin."""
-        return float(self.cqt_min_frequency_hz * 2.0 ** ((self.band_count - 1) / self.cqt_bins_per_octave))
+        octaves = min((self.band_count - 1) / self.cqt_bins_per_octave, 1000.0)  # Python's powers end soon after
+        return float(self.cqt_min_frequency_hz * 2.0**octaves)
 
     @classmethod
     def preset(cls, name: str) -> Self:

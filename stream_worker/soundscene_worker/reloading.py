@@ -7,7 +7,7 @@ import threading
 from pathlib import Path
 from typing import Final, Protocol
 
-from soundscene.bundle import Bundle, load_bundle
+from soundscene.bundle import load_bundle
 from soundscene.classifier import SceneClassifier
 from soundscene.errors import BundleError
 from soundscene.known_sound import require_known_scores
@@ -16,6 +16,9 @@ from soundscene_worker.logs import EventLog
 __all__ = ["BundleWatch", "open_classifier"]
 
 Fingerprint = tuple[tuple[str, int, int], ...]
+
+_LIBRARY_ERRORS: Final = (ArithmeticError, LookupError, MemoryError, RuntimeError, TypeError, ValueError)
+"""What Essentia, numpy, gammatone and LiteRT raise for settings that no check of ours foresaw."""
 
 _STOP: Final = "stop"
 _LOOK: Final = "look"
@@ -26,17 +29,28 @@ class _Metrics(Protocol):
         """Note that a new bundle could not be used."""
 
 
-def open_classifier(bundle: Bundle) -> SceneClassifier:
-    """Load the networks, try them on the known sound and warm them up.
+def open_classifier(folder: Path | None) -> SceneClassifier:
+    """Read a bundle, set it up, try it on the known sound and warm it up.
+
+    Parameters
+    ----------
+    folder : Path or None
+        The bundle's; None is the demo bundle.
 
     Raises
     ------
     BundleError
-        They do not score the known sound as they did when the bundle was written.
+        It cannot be read or set up, or does not score the known sound as it did when it was written.
     """
-    classifier = SceneClassifier(bundle)
-    require_known_scores(classifier)
-    classifier.warm_up()
+    try:
+        classifier = SceneClassifier(load_bundle(folder))
+        require_known_scores(classifier)
+        classifier.warm_up()
+    except _LIBRARY_ERRORS as error:
+        raise BundleError(
+            f"bundle {folder or '(demo)'}: cannot be set up here: {type(error).__name__}: {error}; "
+            "correct its front end and export it again"
+        ) from error
     return classifier
 
 
@@ -101,7 +115,7 @@ class BundleWatch:
 
     def _try(self) -> None:
         try:
-            classifier = open_classifier(load_bundle(self._folder))  # tried even if the same: a restart would try it
+            classifier = open_classifier(self._folder)  # tried even if the same: a restart would try it
             if classifier.bundle.hash == self._hash:
                 return
             self._ready.put(classifier)

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from soundscene import __version__
-from soundscene.bundle import Bundle, load_bundle
+from soundscene.bundle import Bundle
 from soundscene_worker.broker.errors import AccessDenied, BrokerError, TopicMissing
 from soundscene_worker.broker.protocol import Admin, Cluster, Consumer
 from soundscene_worker.broker.rights import Right, in_words, of_worker
@@ -144,8 +144,8 @@ class WorkerService:
         self.close()
 
     def _load_bundle(self) -> Bundle:
-        bundle = load_bundle(self._settings.bundle)
-        self._classifier = open_classifier(bundle)
+        self._classifier = open_classifier(self._settings.bundle)
+        bundle = self._classifier.bundle
         self._log.event("bundle_loaded", **bundle.model, knows=_knows(bundle))
         return bundle
 

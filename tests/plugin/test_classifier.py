@@ -15,7 +15,7 @@ from soundscene.analysis import analyze_file
 from soundscene.assessment import Reason
 from soundscene.bundle import Bundle
 from soundscene.classifier import SceneClassifier, WindowVerdict, smooth
-from soundscene.errors import AudioError, SettingsError
+from soundscene.errors import AudioError, BundleError, SettingsError
 from soundscene.fusion import Calibration, FusionSettings, decide
 from soundscene.settings import NETWORK_NAMES, FrontEndSettings
 from soundscene.synthesis import synthesise
@@ -189,6 +189,16 @@ def test_a_window_of_another_preset_is_refused(classifier: SceneClassifier) -> N
     grid = WindowGrid(RATE, FrontEndSettings.preset("paper"))
     with pytest.raises(SettingsError, match="WindowGrid"):
         classifier.classify(_window(np.zeros(grid.length_samples, np.float32), 0, grid))
+
+
+def test_a_bundle_that_cannot_score_silence_is_refused_when_it_warms_up(tiny_bundle: Bundle) -> None:
+    """Scores that are no numbers are found before the first silent window is heard."""
+    classifier = SceneClassifier(tiny_bundle)
+    settings = replace(classifier.front_end.settings, dynamic_range_db=None)
+    object.__setattr__(settings, "power_floor", 1e-60)  # no settings that are made can have it
+    classifier.front_end.settings = settings
+    with np.errstate(all="ignore"), pytest.raises(BundleError, match="scores of silence"):
+        classifier.warm_up()
 
 
 def test_warming_up_leaves_no_trace(classifier: SceneClassifier, signal: Samples, batch: list[WindowVerdict]) -> None:

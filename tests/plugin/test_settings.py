@@ -30,8 +30,16 @@ from soundscene.settings import PRESET_NAMES, FrontEndSettings
         {"min_frequency_hz": 22_050.0},
         {"delta_width_frames": 4},
         {"fft_size_samples": 2_048},
+        {"fft_size_samples": 8_191},
+        {"fft_size_samples": 2**31},
+        {"window_size_samples": 1},
+        {"power_floor": 1e-60},
+        {"power_floor": 1e39},
+        {"min_frequency_hz": 10**400},
+        {"sample_rate_hz": 10**400},
         {"step_frames": 137},
         {"cqt_bins_per_octave": 12},
+        {"cqt_bins_per_octave": 1, "band_count": 2_000},
     ],
 )
 def test_a_value_outside_its_range_is_refused_by_name(change: dict[str, Any]) -> None:

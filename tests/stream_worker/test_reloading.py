@@ -13,10 +13,11 @@ import pytest
 
 from soundscene.bundle import Bundle, load_bundle, write_bundle
 from soundscene.classifier import SceneClassifier
+from soundscene.errors import BundleError
 from soundscene_worker.broker.memory import MemoryCluster, MemoryConsumer
 from soundscene_worker.logs import EventLog
 from soundscene_worker.messages.prediction import ScenePrediction
-from soundscene_worker.reloading import BundleWatch
+from soundscene_worker.reloading import BundleWatch, open_classifier
 from tests.conftest import make_tiny_manifest, read_tiny_networks
 from tests.stream_worker.loop_stage import Start, published, run_to_the_end, without_latency
 
@@ -160,6 +161,32 @@ def test_a_broken_bundle_is_refused_once_and_a_cured_one_taken(
     shutil.rmtree(folder)
     wait_for(lambda: refusals.count == 2)
     write_bundle(folder, {**make_tiny_manifest(), "version": "3"}, read_tiny_networks())
+    wait_for(watch.take)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"fft_size_samples": 8_191}, "fft_size_samples"),
+        ({"window_size_samples": 1}, "window_size_samples"),
+        ({"power_floor": 1e-60}, "power_floor"),
+        ({"hop_size_samples": 2**31 - 1, "delta_width_frames": 100_001}, "MemoryError"),
+        ({"cqt_min_frequency_hz": 1e-300}, "OverflowError"),
+    ],
+)
+def test_settings_that_the_libraries_cannot_take_are_refused_and_the_watch_goes_on(
+    folder: Path, watch: BundleWatch, refusals: Refusals, lines: io.StringIO, *, change: dict[str, float], message: str
+) -> None:
+    """Whatever a library raises is a reason to refuse the bundle, at a start too; the next one is taken."""
+    good = (folder / "manifest.json").read_text()
+    manifest = json.loads(good)
+    manifest["front_end"] |= change
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    wait_for(lambda: refusals.count)
+    assert message in json.loads(lines.getvalue().splitlines()[0])["error"]
+    with pytest.raises(BundleError, match=message):
+        open_classifier(folder)
+    (folder / "manifest.json").write_text(good.replace('"version": "1"', '"version": "2"'))
     wait_for(watch.take)
 
 

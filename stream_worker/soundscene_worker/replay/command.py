@@ -91,19 +91,17 @@ def _replay(
 
 
 def _replayer(settings: WorkerSettings, cluster: Cluster) -> Replayer:
-    from soundscene.bundle import load_bundle
     from soundscene_worker.reloading import open_classifier
     from soundscene_worker.replay.replayer import Replayer
     from soundscene_worker.scoring import SceneScorer
     from soundscene_worker.service import stream_policy
 
-    bundle = load_bundle(settings.bundle)
-    classifier = open_classifier(bundle)
+    classifier = open_classifier(settings.bundle)
     return Replayer(
         cluster=cluster,
         predictions_topic=settings.predictions_topic,
         limits=settings.limits,
-        policy=stream_policy(settings, bundle),
+        policy=stream_policy(settings, classifier.bundle),
         make_scorer=lambda: SceneScorer(classifier),
         buffered_bytes=settings.buffered_bytes,
         delivery_seconds=2 * settings.delivery_timeout_seconds,
