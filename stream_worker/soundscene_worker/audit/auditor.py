@@ -148,7 +148,7 @@ class Reading:
             for record in self._read(topic, self.auditor.since_ms, None):
                 headers = dict(record.headers)
                 if headers.get("origin_topic") == self.auditor.chunks_topic.encode():
-                    with suppress(ValueError, KeyError):
+                    with suppress(ValueError, KeyError, OverflowError):
                         self.ledger.refuse(int(headers["origin_partition"]), int(headers["origin_offset"]))
 
     def finish(self) -> None:

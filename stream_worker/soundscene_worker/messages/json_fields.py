@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from math import isfinite
@@ -41,13 +41,15 @@ class JsonFields:
         return cls(values)
 
     def text(self, name: str) -> str:
-        """Return a string."""
-        value: str = self._get(name, "a text", lambda value: isinstance(value, str))
+        """Return a string that UTF-8 can write."""
+        value: str = self._get(name, "a text", _is_text)
         return value
 
     def integer(self, name: str) -> int:
-        """Return a whole number >= 0."""
-        value: int = self._get(name, "a whole number", lambda value: type(value) is int and value >= 0)
+        """Return a whole number from 0 to 2^63 - 1, the most that databases and other languages hold."""
+        value: int = self._get(
+            name, "a whole number below 2^63", lambda value: type(value) is int and 0 <= value < 2**63
+        )
         return value
 
     def number(self, name: str) -> float:
@@ -73,19 +75,24 @@ class JsonFields:
         return JsonFields(self._get(name, "an object", lambda value: isinstance(value, dict)), f"{self.path}{name}.")
 
     def list_of_texts(self, name: str) -> tuple[str, ...]:
-        """Return a list of strings."""
+        """Return a list of strings that UTF-8 can write."""
         values = self._get(name, "a list", lambda value: isinstance(value, list))
-        if not all(isinstance(value, str) for value in values):
+        if not all(map(_is_text, values)):
             raise ValueError(f"{self.path}{name} must hold texts")
         return tuple(values)
 
     def numbers(self) -> dict[str, float]:
         """Return all fields as numbers."""
-        return {name: self.number(name) for name in self.values}
+        return {name: self.number(name) for name in self._names()}
 
     def texts(self) -> dict[str, str]:
         """Return all fields as strings."""
-        return {name: self.text(name) for name in self.values}
+        return {name: self.text(name) for name in self._names()}
+
+    def _names(self) -> Iterable[str]:
+        if not all(map(_is_text, self.values)):
+            raise ValueError(f"{self.path.rstrip('.')} must have names that UTF-8 can write")
+        return self.values
 
     def _get(self, name: str, expected: str, is_right: Callable[[Any], bool]) -> Any:
         if name not in self.values:
@@ -93,6 +100,17 @@ class JsonFields:
         if not is_right(self.values[name]):
             raise ValueError(f"{self.path}{name} must be {expected}")
         return self.values[name]
+
+
+def _is_text(value: Any) -> bool:
+    """Say whether it is a string without halves of characters, which JSON can name but no encoding can write."""
+    if not isinstance(value, str):
+        return False
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _is_number(value: Any) -> bool:

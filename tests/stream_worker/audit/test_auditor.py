@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 
 from soundscene.errors import SettingsError
+from soundscene_worker.audit.follow import Watch
 from soundscene_worker.audit.verdict import DeviceVerdict
 from soundscene_worker.broker.errors import TopicMissing
 from soundscene_worker.messages.prediction import ModelReference, ScenePrediction, prediction_id
@@ -188,9 +190,23 @@ def test_an_upgrade_loses_nothing(city: City) -> None:
 
 
 def test_foreign_records_are_counted(city: City) -> None:
-    """Something else on the predictions topic is no prediction, and no failure."""
+    """Something else on the predictions topic is no prediction, and no failure, watched or not."""
     city.producer.send("predictions", b"mic-1", b"hello")
-    assert city.auditor.audit().foreign == 1
+    good = make_prediction(0).to_dict()
+    for damage in ({"first_sample": 2**63}, {"device": "\ud800"}):
+        city.producer.send("predictions", b"mic-1", json.dumps(good | damage).encode())
+    assert city.auditor.audit().foreign == 3
+    assert Watch(city.auditor, grace_seconds=0.0).run(lambda: True).foreign == 3
+
+
+def test_a_dead_letter_that_is_none_is_passed_over(city: City) -> None:
+    """Whatever stands in its headers, the audit goes on."""
+    city.cluster.admin().ensure_topics({"letters": 1})
+    for offset in (b"many", b"9" * 20, b"-1", b"9" * 5_000):
+        headers = [("origin_topic", b"chunks"), ("origin_partition", b"0"), ("origin_offset", offset)]
+        city.producer.send("letters", None, None, headers)
+    publish_all(city)
+    assert replace(city.auditor, dead_letters_topic="letters").audit().is_good
 
 
 def test_waiting_ends_when_nothing_is_missing(city: City) -> None:

@@ -106,6 +106,24 @@ def test_a_field_of_another_kind_is_refused(name: str) -> None:
             decode_prediction(json.dumps(damaged).encode())
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"first_sample": 2**63},
+        {"sample_count": 2**64},
+        {"device": "\ud800"},
+        {"reasons": ["\udfff"]},
+        {"scores": {"\ud800": 1.0}},
+        {"networks": {"mel": "\ud800"}},
+    ],
+)
+def test_what_no_database_holds_is_refused(damage: dict[str, Any]) -> None:
+    """Whole numbers beyond 64 bits and halves of characters are valid JSON, and no prediction."""
+    with pytest.raises(InvalidPrediction, match=next(iter(damage))):
+        decode_prediction(json.dumps(VALUE | damage).encode())
+    assert decode_prediction(json.dumps(VALUE | {"first_sample": 2**63 - 1}).encode()).first_sample == 2**63 - 1
+
+
 def test_fields_of_a_later_version_are_left_out() -> None:
     """A reader of version 1 goes on reading when something is added."""
     assert decode_prediction(json.dumps(VALUE | {"more": 1}).encode()) == PREDICTION
