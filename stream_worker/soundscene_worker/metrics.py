@@ -32,6 +32,9 @@ Registry = CollectorRegistry
 STAGES: Final = ("capture_to_worker", "features", "inference", "total")
 GAP_CAUSES: Final = ("missing", "rejected")
 _COVERAGE_SECONDS: Final = 300.0
+_COVERAGE_STEP_SECONDS: Final = 1.0
+"""Shorter pieces are remembered together, so that the smallest chunks cost no memory."""
+
 _LATENCY_BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800)
 _SCORE_BUCKETS: Final = tuple(step / 10 for step in range(1, 11))
 
@@ -72,9 +75,14 @@ class _Device:
 
     def cover(self, heard: float, lost: float) -> None:
         """Move the window over which coverage is counted."""
-        self.recent.append((heard, lost))
+        if heard + lost == 0.0:  # a repetition, or too late: it would never push anything out
+            return
         self.recent_heard += heard
         self.recent_lost += lost
+        if self.recent and sum(self.recent[-1]) + heard + lost <= _COVERAGE_STEP_SECONDS:
+            last_heard, last_lost = self.recent.pop()
+            heard, lost = last_heard + heard, last_lost + lost
+        self.recent.append((heard, lost))
         while self.recent_heard + self.recent_lost - sum(self.recent[0]) >= _COVERAGE_SECONDS:
             oldest_heard, oldest_lost = self.recent.popleft()
             self.recent_heard -= oldest_heard

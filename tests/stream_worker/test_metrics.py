@@ -212,7 +212,7 @@ class TestDevices:
         last = registry.get_sample_value("soundscene_device_last_audio_timestamp_seconds", {"device": "mic-1"})
         assert last == EPOCH.timestamp() + 2
 
-    @given(st.lists(st.tuples(st.floats(0.1, 10), st.floats(0, 100)), min_size=1, max_size=60))
+    @given(st.lists(st.tuples(st.floats(1, 10), st.floats(0, 100)), min_size=1, max_size=60))
     def test_coverage_is_the_share_of_the_last_minutes(self, pieces: list[tuple[float, float]]) -> None:
         """Coverage equals heard / (heard + lost) over the shortest tail of at least 300 s."""
         registry = CollectorRegistry()
@@ -224,6 +224,23 @@ class TestDevices:
         expected = sum(heard for heard, _ in tail) / sum(map(sum, tail))
         coverage = registry.get_sample_value("soundscene_device_coverage_ratio", {"device": "mic-1"})
         assert coverage == pytest.approx(expected, abs=1e-9)
+
+    @pytest.mark.parametrize(
+        ("taken", "expected"),
+        [(Taken(Fate.DUPLICATE), 200 / 300), (Taken(Fate.LATE), 200 / 300), (Taken(Fate.ACCEPTED, 0.01), 233 / 300)],
+    )
+    def test_coverage_is_counted_in_bounded_memory(
+        self, registry: CollectorRegistry, metrics: WorkerMetrics, taken: Taken, expected: float
+    ) -> None:
+        """Neither repetitions without end nor the smallest chunks pile up, and the share is as right as ever."""
+        for second in range(280):
+            gaps = (Gap("missing", 1.0),) * (second % 2)
+            metrics.chunk_taken(chunk(), Taken(Fate.ACCEPTED, 1.0, gaps=gaps))
+        for _ in range(10_000):
+            metrics.chunk_taken(chunk(), taken)
+        assert len(metrics._devices._devices["mic-1"].recent) < 2 * 300
+        coverage = registry.get_sample_value("soundscene_device_coverage_ratio", {"device": "mic-1"})
+        assert coverage == pytest.approx(expected, abs=0.01)
 
     def test_gaps_are_counted_by_cause(self, registry: CollectorRegistry, metrics: WorkerMetrics) -> None:
         """Missing and rejected sound add up apart from each other."""
