@@ -88,6 +88,12 @@ class _Device:
             self.recent_heard -= oldest_heard
             self.recent_lost -= oldest_lost
 
+    def hear_until(self, end_seconds: float, is_new_session: bool) -> None:
+        """Move on; a chunk out of order does not take it back, a new session may: its clock may have been put right."""
+        if is_new_session or self.last_audio_seconds is None:
+            self.last_audio_seconds = end_seconds
+        self.last_audio_seconds = max(self.last_audio_seconds, end_seconds)
+
     @property
     def coverage(self) -> float | None:
         total = self.recent_heard + self.recent_lost
@@ -335,7 +341,7 @@ class WorkerMetrics:
                 device.gap_seconds[gap.cause] += gap.seconds
             device.cover(taken.seconds, sum(gap.seconds for gap in taken.gaps))
             if taken.fate is Fate.ACCEPTED:
-                device.last_audio_seconds = end_seconds
+                device.hear_until(end_seconds, taken.new_session)
 
         self._devices.change(chunk.device, change)
         self._gauges["devices"].set(len(self._devices))

@@ -212,6 +212,13 @@ class TestDevices:
         last = registry.get_sample_value("soundscene_device_last_audio_timestamp_seconds", {"device": "mic-1"})
         assert last == EPOCH.timestamp() + 2
 
+    def test_a_chunk_out_of_order_takes_no_time_back(self, registry: CollectorRegistry, metrics: WorkerMetrics) -> None:
+        """The last sound is the latest of the session; a new one, perhaps with its clock put right, begins anew."""
+        for at_seconds, is_new_session, expected in ((5, True, 6), (3, False, 6), (6, False, 7), (1, True, 2)):
+            metrics.chunk_taken(chunk(at_seconds=at_seconds), Taken(Fate.ACCEPTED, 1.0, new_session=is_new_session))
+            last = registry.get_sample_value("soundscene_device_last_audio_timestamp_seconds", {"device": "mic-1"})
+            assert last == EPOCH.timestamp() + expected
+
     @given(st.lists(st.tuples(st.floats(1, 10), st.floats(0, 100)), min_size=1, max_size=60))
     def test_coverage_is_the_share_of_the_last_minutes(self, pieces: list[tuple[float, float]]) -> None:
         """Coverage equals heard / (heard + lost) over the shortest tail of at least 300 s."""
