@@ -185,7 +185,7 @@ class Worker:
         state = self._partitions.get(record.topic_partition)
         if state is None:
             return
-        if record.offset < state.start.offset:  # the topic was made anew: the commit is of another log
+        if record.offset < state.position:  # a log only goes on: the topic was made anew, the commit is of another
             start = CommitPoint(record.offset, record.offset, None)
             self._close(record.topic_partition, state.close_all())
             state = self._partitions[record.topic_partition] = PartitionState(self.settings.policy, start)

@@ -21,6 +21,7 @@ from tests.stream_worker.loop_stage import (
     CHUNKS,
     DEAD_LETTERS,
     EPOCH,
+    PREDICTIONS,
     SECONDS,
     Sensor,
     Start,
@@ -232,6 +233,31 @@ def test_a_topic_made_anew_is_read_from_its_beginning(
     worker = start()
     stale = {partition: Commit(9_000, '{"v":1,"done":9500,"clock":0}') for partition in cluster.partitions(CHUNKS)}
     cluster.store_commits("g", stale)
+    run_to_the_end(worker)
+    assert {str(without_latency(p)) for p in published(cluster)} == undisturbed
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_a_topic_made_anew_under_a_running_worker_is_read_from_its_beginning(
+    cluster: MemoryCluster, start: Start, undisturbed: set[str], restarted: bool
+) -> None:
+    """Though its offsets are those at which the worker began, nothing of the new log counts as taken or published."""
+    fresh = [list(log.records) for log in cluster.topics[CHUNKS]]
+    for log in cluster.topics[CHUNKS]:
+        log.records[:] = [record for record in log.records if record.timestamp_ms < 8_000]  # all within the hold-back
+    worker = start()
+    run_to_the_end(worker, 20)
+    if restarted:
+        assert isinstance(worker.consumer, MemoryConsumer)
+        cluster.crash(worker.consumer)
+        worker = start()
+        run_to_the_end(worker, 20)
+    for topic in (CHUNKS, PREDICTIONS):
+        for log in cluster.topics[topic]:
+            log.records.clear()
+    run_to_the_end(worker, 3)
+    for log, records in zip(cluster.topics[CHUNKS], fresh, strict=True):
+        log.records.extend(records)
     run_to_the_end(worker)
     assert {str(without_latency(p)) for p in published(cluster)} == undisturbed
 
