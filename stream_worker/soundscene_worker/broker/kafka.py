@@ -10,7 +10,7 @@ from typing import Any, Final, Self
 from soundscene.errors import MissingExtraError
 from soundscene_worker.broker import access, reading
 from soundscene_worker.broker.connection import ATTEMPT_SETTINGS, ConsumerTuning, KafkaConnection, ProducerTuning
-from soundscene_worker.broker.errors import BrokerUnreachable, CommitRefused, TopicMissing
+from soundscene_worker.broker.errors import BrokerError, BrokerUnreachable, CommitRefused, TopicMissing
 from soundscene_worker.broker.overhearing import Ear, overheard, refusal
 from soundscene_worker.broker.producing import KafkaProducer
 from soundscene_worker.broker.protocol import Admin, Cluster, Commit, Consumer, Polled, Record, TopicPartition
@@ -130,7 +130,7 @@ class KafkaConsumer(Consumer):
     def lag(self) -> dict[TopicPartition, int]:
         lags = {}
         for partition in self.assignment() - self._returning:
-            with contextlib.suppress(kafka_errors.KafkaError):  # not known yet, or no longer ours
+            with contextlib.suppress(kafka_errors.KafkaError, BrokerError):  # not known yet, or no longer ours
                 end = self._client.highwater(_theirs(partition))
                 if end is not None:
                     at = self._next_offsets.get(partition)

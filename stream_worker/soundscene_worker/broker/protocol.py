@@ -161,7 +161,7 @@ class Consumer(Protocol):
         """Undo `pause`. Does not block."""
 
     def lag(self) -> dict[TopicPartition, int]:
-        """Return how many records lie ahead, as far as known from what was fetched. Does not block."""
+        """Return how many records lie ahead, as far as known from what was fetched. Does not block; raises nothing."""
 
     def end_offsets(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
         """Return the offset the next record of each will get. Asks the broker.

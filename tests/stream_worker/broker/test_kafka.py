@@ -16,6 +16,7 @@ import kafka
 import kafka.errors
 import pytest
 from kafka.admin import ConfigResource, ConfigResourceType
+from kafka.metrics import MetricName
 
 from scripts.kafka_broker import KafkaBroker
 from scripts.processes import ServiceError, free_port
@@ -24,7 +25,7 @@ from soundscene.errors import MissingExtraError
 from soundscene_worker.broker import reading
 from soundscene_worker.broker.connection import ConsumerTuning, KafkaConnection, ProducerTuning
 from soundscene_worker.broker.errors import BrokerError, BrokerUnreachable, CommitRefused, DeliveryFailed
-from soundscene_worker.broker.kafka import KafkaCluster
+from soundscene_worker.broker.kafka import KafkaCluster, KafkaConsumer
 from soundscene_worker.broker.protocol import Commit, Consumer, Producer, Record, TopicPartition
 from soundscene_worker.broker.translation import meaning, translate
 
@@ -95,6 +96,35 @@ def test_an_outage_met_half_way_through_a_poll_is_no_record() -> None:
     assert reading.poll(Client(kafka.errors.KafkaConnectionError("reset by peer")), 0.0, None) == {}
     with pytest.raises(BrokerError, match="polling"):
         reading.poll(Client(kafka.errors.TopicAuthorizationFailedError()), 0.0, None)
+
+
+@pytest.mark.parametrize("answer", [None, kafka.errors.TopicAuthorizationFailedError()])
+def test_a_lag_that_is_not_known_is_left_out(answer: Exception | None) -> None:
+    """The library may know the end of a log before our place in it: what only a metric asks for ends nobody."""
+
+    class Client:
+        def metrics(self, raw: bool) -> dict[object, None]:
+            return {MetricName("connection-count", "consumer-metrics"): None}
+
+        def subscribe(self, topics: list[str], listener: kafka.ConsumerRebalanceListener) -> None:
+            listener.on_partitions_assigned([kafka.TopicPartition("chunks", 0)])
+
+        def poll(self, *_: object) -> dict[object, list[object]]:
+            return {}
+
+        def pause(self, *_: object) -> None:
+            """Nothing to hold back."""
+
+        def highwater(self, _: object) -> int:
+            return 5
+
+        def position(self, _: object, timeout_ms: int) -> None:
+            if answer is not None:
+                raise answer
+
+    consumer = KafkaConsumer(Client(), ["chunks"], 1.0)
+    assert consumer.poll(0.0).assigned == {TopicPartition("chunks", 0)}
+    assert consumer.lag() == {}
 
 
 def test_an_error_that_holds_an_error_is_translated() -> None:
