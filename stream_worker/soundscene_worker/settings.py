@@ -38,7 +38,7 @@ Name = Annotated[str, StringConstraints(min_length=1, max_length=255)]
 class WorkerSettings(BaseModel):
     """Everything a worker can be told. Checked as a whole; never changes."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
 
     # Kafka
     bootstrap_servers: Name = Field(default="127.0.0.1:9092", description="brokers, host:port separated by commas")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tomllib
 from pathlib import Path
 
@@ -14,6 +15,16 @@ from soundscene_worker.settings import WorkerSettings
 from soundscene_worker.settings_sources import read_settings
 
 ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.mark.parametrize("value", [math.inf, math.nan])
+def test_a_number_without_end_is_refused_by_name(value: float) -> None:
+    """TOML and command lines can write `inf`; clocks and samples cannot count it."""
+    names = [name for name, field in WorkerSettings.model_fields.items() if field.annotation is float]
+    assert {"hold_back_seconds", "poll_interval_seconds", "session_timeout_seconds"} <= set(names)
+    for name in names:
+        with pytest.raises(ValidationError, match=rf"{name}\n.*finite"):
+            WorkerSettings.model_validate({name: value})
 
 
 def test_secrets_are_never_shown() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import signal
 import sys
 import threading
@@ -60,8 +61,8 @@ def main(arguments: Sequence[str] | None = None, connect: Connect = connect_kafk
 def _run(options: argparse.Namespace, connect: Connect) -> int:
     if options.wait_seconds < 0:
         raise SettingsError(f"expected --wait-seconds to be 0 or more, got {options.wait_seconds:g}")
-    if options.grace_seconds < 0 or options.look_seconds <= 0:
-        raise SettingsError("expected --grace-seconds to be 0 or more and --look-seconds above 0")
+    if not (0 <= options.grace_seconds < math.inf and 0 < options.look_seconds < math.inf):
+        raise SettingsError("expected --grace-seconds to be 0 or more and --look-seconds above 0, both finite")
     limits = ChunkLimits(options.max_chunk_bytes, options.max_chunk_seconds)
     rules = Rules(
         options.hold_back_seconds,

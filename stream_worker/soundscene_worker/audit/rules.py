@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 from soundscene.errors import SettingsError
@@ -44,9 +45,9 @@ class Rules:
 
     def __post_init__(self) -> None:
         """Check every range."""
-        if self.hold_back_seconds < 0 or self.idle_seconds <= 0:
+        if not (0 <= self.hold_back_seconds < math.inf and 0 < self.idle_seconds < math.inf):
             raise SettingsError(
-                "expected hold_back_seconds >= 0 and idle_seconds > 0, got "
+                "expected hold_back_seconds >= 0 and idle_seconds > 0, both finite, got "
                 f"{self.hold_back_seconds} and {self.idle_seconds}"
             )
         for name in ("sessions_per_device", "devices_per_partition", "device_bytes"):

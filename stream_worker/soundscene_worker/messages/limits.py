@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -72,7 +73,7 @@ class ChunkLimits:
     Raises
     ------
     SettingsError
-        A bound is not positive, or the rates are the wrong way round.
+        A bound is not positive and finite, or the rates are the wrong way round.
     """
 
     max_bytes: int = 4 * 1024 * 1024
@@ -85,7 +86,7 @@ class ChunkLimits:
     def __post_init__(self) -> None:
         """Check every range."""
         for name in self.__slots__:
-            if not getattr(self, name) > 0:
-                raise SettingsError(f"{name} must be above 0, got {getattr(self, name)!r}")
+            if not 0 < getattr(self, name) < math.inf:
+                raise SettingsError(f"{name} must be above 0 and finite, got {getattr(self, name)!r}")
         if self.min_rate_hz > self.max_rate_hz:
             raise SettingsError(f"min_rate_hz ({self.min_rate_hz}) must not exceed max_rate_hz ({self.max_rate_hz})")

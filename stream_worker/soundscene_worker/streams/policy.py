@@ -55,8 +55,11 @@ class StreamPolicy:
         for name in ("smoothing_windows", "sessions_per_device", "devices_per_partition", "device_bytes"):
             if getattr(self, name) < 1:
                 raise SettingsError(f"{name} must be at least 1, got {getattr(self, name)}")
-        if self.hold_back_seconds < 0 or self.idle_seconds <= 0:
-            raise SettingsError("hold_back_seconds must not be negative and idle_seconds must be above 0")
+        if not (0 <= self.hold_back_seconds < math.inf and 0 < self.idle_seconds < math.inf):
+            raise SettingsError(
+                "hold_back_seconds must be finite and not negative, idle_seconds finite and above 0, got "
+                f"{self.hold_back_seconds} and {self.idle_seconds}"
+            )
 
     def grid(self, sample_rate_hz: int) -> WindowGrid:
         """Return where the windows of a source lie."""
