@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, Final
 
 __all__ = ["make_interpreter"]
@@ -31,23 +31,24 @@ def make_interpreter(content: bytes) -> Any:
     return interpreter
 
 
-@contextmanager
+@contextlib.contextmanager
 def _without_banner() -> Iterator[None]:
     """Hold the process's stderr back for a moment and pass everything but the banner on."""
     if sys.stderr is not None:
         sys.stderr.flush()
-    try:
-        kept = os.dup(2)
-    except OSError:  # a process without stderr has nothing to keep clean
-        yield
-        return
-    with tempfile.TemporaryFile() as held:
+    with contextlib.ExitStack() as opened:
+        try:
+            kept = os.dup(2)
+            opened.callback(os.close, kept)
+            held = opened.enter_context(tempfile.TemporaryFile())
+        except OSError:  # no stderr to keep clean, or no place to hold it: a full disk costs one line too many
+            yield
+            return
         os.dup2(held.fileno(), 2)
         try:
             yield
         finally:
             os.dup2(kept, 2)
-            os.close(kept)
             held.seek(0)
             for line in held:
                 if _BANNER not in line:
