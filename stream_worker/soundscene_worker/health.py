@@ -35,14 +35,14 @@ class About:
     ----------
     version : str
         Of the program.
-    bundle : str
-        What the worker can tell apart.
+    bundle : callable
+        Returns what the worker can tell apart now; called from the server's threads.
     source_url : str or None
         Where the source of exactly this program is; None: this server hands it out itself.
     """
 
     version: str
-    bundle: str
+    bundle: Callable[[], str]
     source_url: str | None = None
 
 
@@ -90,7 +90,7 @@ class HealthServer:
     --------
     >>> from urllib.request import urlopen
     >>> checks = Checks(live={"loop": lambda: True}, ready={"broker": lambda: True})
-    >>> with HealthServer("127.0.0.1", 0, CollectorRegistry(), checks, About("0.1.0", "ten sounds")) as server:
+    >>> with HealthServer("127.0.0.1", 0, CollectorRegistry(), checks, About("0.1.0", lambda: "ten sounds")) as server:
     ...     urlopen(f"{server.url}/ready").read()
     b'{"status": "ok", "checks": {"broker": true}}\n'
     """
@@ -160,7 +160,7 @@ class _Pages:
         links = "".join(f'<li><a href="{path}">{path}</a></li>' for path in ("/metrics", "/live", "/ready"))
         page = (
             '<!doctype html><html lang="en"><meta charset="utf-8"><title>soundscene worker</title>'
-            f"<h1>soundscene worker {html.escape(self._about.version)}</h1><p>{html.escape(self._about.bundle)}</p>"
+            f"<h1>soundscene worker {html.escape(self._about.version)}</h1><p>{html.escape(self._about.bundle())}</p>"
             f"<ul>{links}</ul>"
             f'<p>Free software under the AGPL-3.0-or-later: <a href="{source}">its source</a>.</p></html>\n'
         )

@@ -10,6 +10,7 @@ from typing import Final, Self
 
 from soundscene import __version__
 from soundscene.bundle import Bundle
+from soundscene.classifier import SceneClassifier
 from soundscene_worker.broker.errors import AccessDenied, BrokerError, TopicMissing
 from soundscene_worker.broker.protocol import Admin, Cluster, Consumer
 from soundscene_worker.broker.rights import Right, in_words, of_worker
@@ -61,7 +62,7 @@ class WorkerService:
         registry = Registry()
         self._metrics = WorkerMetrics(registry, bundle, version=__version__, max_devices=settings.max_devices)
         self._watch = BundleWatch(bundle.directory, bundle.hash, settings.bundle_check_seconds, log, self._metrics)
-        about = About(__version__, _knows(bundle), settings.source_url)
+        about = About(__version__, lambda: _knows(self._classifier.bundle), settings.source_url)
         where = settings.http_host, settings.http_port
         self._server = HealthServer(*where, registry, self._checks(), about, protection=settings.protection)
         log.event("http_listening", url=self._server.url)
@@ -105,7 +106,7 @@ class WorkerService:
             letter_post=letter_post,
             metrics=self._metrics,
             log=self._log,
-            new_bundle=self._watch.take,
+            new_bundle=self._take_bundle,
         )
         self._log.event("worker_started", group=settings.group_id, topic=settings.chunks_topic)
         try:
@@ -148,6 +149,12 @@ class WorkerService:
         bundle = self._classifier.bundle
         self._log.event("bundle_loaded", **bundle.model, knows=_knows(bundle))
         return bundle
+
+    def _take_bundle(self) -> SceneClassifier | None:
+        """Hand a new bundle to the loop, which lets it take over at its next commit, and forget the old one."""
+        newest = self._watch.take()
+        self._classifier = newest or self._classifier
+        return newest
 
     def _checks(self) -> Checks:
         """Return what health asks; an outage of the broker makes a worker unready, never dead."""

@@ -39,7 +39,7 @@ def server(state: State) -> Iterator[HealthServer]:
     checks = Checks(
         live={"loop": lambda: state.loop}, ready={"loop": lambda: state.loop, "broker": lambda: state.broker}
     )
-    with HealthServer("127.0.0.1", 0, registry, checks, About("0.1.0", "dog & rain")) as server:
+    with HealthServer("127.0.0.1", 0, registry, checks, About("0.1.0", lambda: "dog & rain")) as server:
         yield server
 
 
@@ -102,7 +102,7 @@ def test_the_front_page_offers_the_source(server: HealthServer) -> None:
 
 def test_an_operator_may_point_to_the_source() -> None:
     """A source_url takes the place of the archive."""
-    about = About("0.1.0", "dog", source_url="https://example.org/?a=1&b=2")
+    about = About("0.1.0", lambda: "dog", source_url="https://example.org/?a=1&b=2")
     with HealthServer("127.0.0.1", 0, CollectorRegistry(), Checks({}, {}), about) as server:
         assert b'href="https://example.org/?a=1&amp;b=2"' in get(server, "/")[1]
 
@@ -132,7 +132,7 @@ def test_scrapes_side_by_side_are_all_answered(server: HealthServer) -> None:
 
 def test_a_password_guards_all_but_the_probes(state: State) -> None:
     """Metrics name every device and ask for the password; who restarts processes needs none."""
-    checks, about = Checks({"loop": lambda: True}, {"loop": lambda: True}), About("0", "")
+    checks, about = Checks({"loop": lambda: True}, {"loop": lambda: True}), About("0", str)
     guarded = Protection(password="hunter2")
     with HealthServer("127.0.0.1", 0, CollectorRegistry(), checks, about, protection=guarded) as server:
         statuses = {
@@ -145,14 +145,14 @@ def test_an_address_in_use_is_named(server: HealthServer) -> None:
     """The message says which address and what to change."""
     address = urlsplit(server.url)
     with pytest.raises(SettingsError, match=f"127.0.0.1:{address.port}.*choose another"):
-        HealthServer("127.0.0.1", address.port or 0, CollectorRegistry(), Checks({}, {}), About("0", ""))
+        HealthServer("127.0.0.1", address.port or 0, CollectorRegistry(), Checks({}, {}), About("0", str))
 
 
 def test_closing_twice_is_harmless_and_frees_the_port() -> None:
     """After closing, nobody answers and the port can be taken again."""
-    first = HealthServer("127.0.0.1", 0, CollectorRegistry(), Checks({}, {}), About("0", ""))
+    first = HealthServer("127.0.0.1", 0, CollectorRegistry(), Checks({}, {}), About("0", str))
     port = urlsplit(first.url).port or 0
     first.close()
     first.close()
-    with HealthServer("127.0.0.1", port, CollectorRegistry(), Checks({}, {}), About("0", "")) as second:
+    with HealthServer("127.0.0.1", port, CollectorRegistry(), Checks({}, {}), About("0", str)) as second:
         assert get(second, "/live")[0].status == 200

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import json
 import shutil
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -180,9 +182,15 @@ def test_a_new_bundle_takes_over_while_the_worker_runs(
     lines = io.StringIO()
     settings = SETTINGS.model_copy(update={"bundle": folder, "bundle_check_seconds": 0.0})
     with running(cluster, EventLog(lines, format="json"), settings) as service:
-        fresh = write_bundle(folder, {**make_tiny_manifest(), "version": "2"}, read_tiny_networks())
+        old = weakref.ref(service._classifier)
+        renamed = {"version": "2", "labels": ["bus", "park", "square", "ferry"]}
+        fresh = write_bundle(folder, {**make_tiny_manifest(), **renamed}, read_tiny_networks())
         service.reload()
         wait_for(lambda: '"event": "bundle_changed"' in lines.getvalue())
+        with urlopen(service.url) as response:
+            assert "bus, park, square, ferry" in response.read().decode(), "the front page tells of the new one"
+        gc.collect()
+        assert old() is None, "the old networks are let go"
         (folder / "cqt.tflite").unlink()
         service.reload()
         wait_for(lambda: '"event": "bundle_refused"' in lines.getvalue())

@@ -114,7 +114,7 @@ def _watch(auditor: Auditor, options: argparse.Namespace) -> Verdict:
         signal.signal(number, lambda *_: stopping.set())
     watch = Watch(auditor, options.grace_seconds)
     checks = Checks(live={}, ready={"broker": lambda: bool(watch.metrics.values.get("audit_broker_reachable"))})
-    about = About(version("soundscene"), "auditor")
+    about = About(version("soundscene"), lambda: "auditor")
     where, registry = (options.http_host, options.http_port), watch.metrics.registry()
     with HealthServer(*where, registry, checks, about, protection=_protection(options)) as server:
         print(f"soundscene-audit: metrics at {server.url}/metrics", file=sys.stderr)
