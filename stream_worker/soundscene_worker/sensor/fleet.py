@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import itertools
 import re
 import threading
 import time
@@ -115,7 +116,12 @@ def _as_device(stem: str) -> str:
 
 
 def _unique(names: Sequence[str]) -> tuple[str, ...]:
-    return tuple(f"{name}-{i}" if name in names[:i] else name for i, name in enumerate(names))
+    """Number repetitions, past every name that is another's own."""
+    found: list[str] = []
+    for index, name in enumerate(names):
+        numbered = (f"{name}-{number}" for number in itertools.count(index))
+        found.append(name if name not in found else next(n for n in numbered if n not in found and n not in names))
+    return tuple(found)
 
 
 @dataclass(frozen=True, slots=True)

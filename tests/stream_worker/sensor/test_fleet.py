@@ -65,6 +65,8 @@ def test_each_recording_is_a_device(recordings: tuple[Path, ...]) -> None:
     """Named after it, and never two alike."""
     settings = FleetSettings(recordings)
     assert settings.names() == ("hall", "old-town", "old-town-2")
+    alike = FleetSettings(recordings=tuple(map(Path, ("1/a.wav", "2/a.wav", "a-1.wav", "3/a.wav"))))
+    assert alike.names() == ("a", "a-2", "a-1", "a-3")
     assert recruit(settings).seconds == pytest.approx(3.0)
 
 
