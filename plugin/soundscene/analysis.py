@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from soundscene.audio_files import AudioFile
 from soundscene.bundle import Bundle
 from soundscene.classifier import SceneClassifier, WindowVerdict, smooth
+from soundscene.errors import AudioError
 from soundscene.windows import Window, WindowGrid
 
 __all__ = ["FileAnalysis", "analyze_file"]
@@ -91,16 +92,19 @@ def analyze_file(
     Raises
     ------
     AudioError
-        The file is missing, empty, not audio, or holds samples that are not finite.
+        The file is missing, empty, not audio, or holds samples that are not finite, or absurd; the message names it.
     """
     bundle = classifier.bundle
     frames = classifier.shared_frames()
     verdicts = []
     with AudioFile(path) as file:
         for window in file.windows(bundle.front_end, bundle.fusion.short_clip):
-            if on_window is not None:
-                on_window(window)
-            verdicts.append(classifier.classify(window, frames))
+            try:
+                if on_window is not None:
+                    on_window(window)
+                verdicts.append(classifier.classify(window, frames))
+            except AudioError as error:  # of the window's samples, which know no file
+                raise AudioError(f"{file.path}: {error}") from error
         is_short = file.sample_count < WindowGrid(file.sample_rate_hz, bundle.front_end).length_samples
         return FileAnalysis(
             path=file.path,

@@ -55,6 +55,19 @@ def _json_lines(text: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in text.splitlines()]
 
 
+@pytest.mark.parametrize("rate", [RATE, 16_000])
+def test_a_file_of_absurd_values_is_named_and_the_others_are_analysed(
+    tiny_bundle: Bundle, park: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], rate: int
+) -> None:
+    """Finite numbers far beyond full scale are found in a window, which knows no file."""
+    absurd = tmp_path / "absurd.wav"
+    soundfile.write(absurd, np.full(6 * rate, 1e18, np.float32), rate, subtype="FLOAT")
+    assert _analyze(tiny_bundle, "--json", absurd, park) == 2
+    captured = capsys.readouterr()
+    assert f"{absurd}: samples must be finite numbers" in captured.err
+    assert len(_json_lines(captured.out)) == 1
+
+
 def test_json_is_one_line_per_file_with_the_fields_of_a_prediction(
     tiny_bundle: Bundle, park: Path, short: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
