@@ -42,10 +42,10 @@ class AssessmentSettings:
         16 bits: what lies below is the converter more than the place.
     full_scale : float in (0, 1]
         Magnitude that counts as the end of the scale; 0.999 includes converters of 11 bits and more.
-    clipped_share : float in (0, 1)
+    clipped_share : float in (0, 1]
         Share of samples at full scale above which a window is clipped. The worst of 606 recordings of ESC-10 and of
         buses and trams, many of them normalised to full scale, has 0.14 %.
-    dc_offset : float in (0, 1)
+    dc_offset : float in (0, 1]
         Magnitude of the mean above which the converter or its supply is at fault. Air has no mean pressure change.
 
     Raises

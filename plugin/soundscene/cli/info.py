@@ -17,7 +17,6 @@ __all__ = ["add_parser", "run"]
 
 _BYTES_PER_FLOAT32: Final = 4
 _ONE_LINE_CHARACTERS: Final = 100
-"""Float32."""
 
 _LIMITS_BYTES: Final = {"128 KiB": 131_072, "128 kB": 128_000}
 """Both readings of the challenge's 128 KB."""
