@@ -17,8 +17,12 @@ from typing_extensions import override
 
 from soundscene_worker.broker.reading import Unreadable
 from soundscene_worker.broker.unpacking import UnpackingError, unpack
+from soundscene_worker.messages.limits import LARGEST_CHUNK_BYTES
 
-__all__ = ["GuardedBatch", "guard_the_library"]
+__all__ = ["RECORD_BYTES", "GuardedBatch", "guard_the_library"]
+
+RECORD_BYTES: Final = LARGEST_CHUNK_BYTES + 1024**2
+"""Most that a record may take, with its key and headers: what a poll returns outlives the batches it came in."""
 
 _MOST_HEADERS: Final = 1024
 _HEADER: Final = default_records.DefaultRecordBatch.HEADER_STRUCT
@@ -76,6 +80,8 @@ class GuardedBatch(default_records.DefaultRecordBatch):  # type: ignore[misc]  #
             if not offset <= self.base_offset + step <= self.last_offset:
                 raise ValueError("its offset is not in order")
             offset = self.base_offset + step
+            if end - first > RECORD_BYTES:
+                raise ValueError(f"it takes {end - first} bytes, and {RECORD_BYTES} are taken")
             key, at = _field(records, at, end)
             value, at = _field(records, at, end)
             headers = _headers(records, at, end)

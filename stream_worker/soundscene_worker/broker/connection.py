@@ -140,7 +140,8 @@ class ConsumerTuning:
     Parameters
     ----------
     poll_records : int > 0
-        Most records one poll returns: with 1 s chunks of 16-bit sound, 64 are 5.6 MB.
+        Most records one poll returns, to a lone reader too: with 1 s chunks of 16-bit sound, 64 are 5.6 MB, and
+        576 MiB at worst.
     session_timeout_seconds, heartbeat_seconds : float > 0
         After how much silence the group gives the partitions to others, and how often we speak. A member hears of
         a rebalance when it speaks: often, so that a dead worker's partitions are served again within 15 s.
@@ -181,6 +182,7 @@ class ConsumerTuning:
             "enable_auto_commit": False,
             "allow_auto_create_topics": False,
             "fetch_max_bytes": 16 * 1024**2,
+            "max_poll_records": self.poll_records,
             "reconnect_backoff_max_ms": round(1000 * self.reconnect_seconds),
         }
         if not member:
@@ -191,7 +193,6 @@ class ConsumerTuning:
             **reader,
             "request_timeout_ms": answer_ms,
             "group_instance_id": self.group_instance_id,
-            "max_poll_records": self.poll_records,
             "max_poll_interval_ms": round(1000 * self.poll_interval_seconds),
             "session_timeout_ms": round(1000 * self.session_timeout_seconds),
             "heartbeat_interval_ms": round(1000 * self.heartbeat_seconds),

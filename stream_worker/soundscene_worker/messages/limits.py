@@ -5,14 +5,17 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from soundscene.errors import SceneError, SettingsError
 
 if TYPE_CHECKING:
     from soundscene_worker.messages.chunk import ChunkHeader
 
-__all__ = ["ChunkLimits", "RejectedChunk", "RejectionReason"]
+__all__ = ["LARGEST_CHUNK_BYTES", "ChunkLimits", "RejectedChunk", "RejectionReason"]
+
+LARGEST_CHUNK_BYTES: Final = 8 * 1024**2
+"""Most that `ChunkLimits.max_bytes` may be: no record much larger is read, so that a poll takes bounded memory."""
 
 
 class RejectionReason(StrEnum):
@@ -59,7 +62,7 @@ class ChunkLimits:
 
     Parameters
     ----------
-    max_bytes : int > 0
+    max_bytes : int > 0, at most `LARGEST_CHUNK_BYTES`
         Size of the payload as it arrives.
     max_seconds : float > 0
         Duration of a chunk. With `max_rate_hz` and `max_channels` it bounds the memory a decoder may use.
@@ -73,7 +76,7 @@ class ChunkLimits:
     Raises
     ------
     SettingsError
-        A bound is not positive and finite, or the rates are the wrong way round.
+        A bound is not positive and finite, `max_bytes` is too large, or the rates are the wrong way round.
     """
 
     max_bytes: int = 4 * 1024 * 1024
@@ -88,5 +91,7 @@ class ChunkLimits:
         for name in self.__slots__:
             if not 0 < getattr(self, name) < math.inf:
                 raise SettingsError(f"{name} must be above 0 and finite, got {getattr(self, name)!r}")
+        if self.max_bytes > LARGEST_CHUNK_BYTES:
+            raise SettingsError(f"max_bytes must be at most {LARGEST_CHUNK_BYTES}, got {self.max_bytes}")
         if self.min_rate_hz > self.max_rate_hz:
             raise SettingsError(f"min_rate_hz ({self.min_rate_hz}) must not exceed max_rate_hz ({self.max_rate_hz})")

@@ -19,9 +19,10 @@ from kafka.record.legacy_records import LegacyRecordBatchBuilder
 from kafka.record.util import calc_crc32c, encode_varint
 
 import soundscene_worker.broker.kafka  # noqa: F401 - guards the library
-from soundscene_worker.broker.batches import GuardedBatch
+from soundscene_worker.broker.batches import RECORD_BYTES, GuardedBatch
 from soundscene_worker.broker.reading import Unreadable
 from soundscene_worker.broker.unpacking import UNPACKED_BYTES, UnpackingError, unpack
+from soundscene_worker.messages.limits import LARGEST_CHUNK_BYTES
 
 CODECS = {"none": 0, "gzip": 1, "snappy": 2, "lz4": 3, "zstd": 4}
 CRC_AT, CHECKED_FROM, HEADER_BYTES = 17, 21, 61
@@ -127,6 +128,16 @@ def test_a_record_of_a_million_headers_is_not_read() -> None:
     batch = repack(pack([(0, b"k", b"v", [])], 0), gzip.compress(varint(len(body)) + body), codec=1)
     (fault,) = GuardedBatch(batch)
     assert b"1000000 headers" in fault.value
+
+
+def test_a_record_too_large_for_any_chunk_is_said_and_not_kept() -> None:
+    """A poll takes many records out of many batches: the largest chunk is read, what is beyond is named by its size."""
+    sound = bytes(LARGEST_CHUNK_BYTES)
+    records: list[Sent] = [(1, b"a", sound, []), (2, b"b", bytes(RECORD_BYTES), []), (3, b"c", b"3", [])]
+    first, fault, last = GuardedBatch(pack(records, CODECS["zstd"]))
+    assert (first.value == sound, last.value, last.offset) == (True, b"3", 2)
+    assert f"{RECORD_BYTES} are taken".encode() in fault.value
+    assert (fault.key, fault.offset, type(fault.value)) == (None, 1, Unreadable)
 
 
 def test_the_format_of_old_brokers_is_said_and_not_unpacked() -> None:

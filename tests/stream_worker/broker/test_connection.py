@@ -53,7 +53,7 @@ def test_the_client_library_knows_every_setting() -> None:
 
 
 def test_the_dangerous_defaults_are_replaced() -> None:
-    """A backlog is not skipped, nothing is committed by itself, a lost broker is looked for at least every second."""
+    """A backlog is not skipped, nothing is committed by itself, brokers are looked for each second, polls are small."""
     consuming, producing = ConsumerTuning().client_settings(), ProducerTuning().client_settings()
     assert (consuming["auto_offset_reset"], consuming["enable_auto_commit"]) == ("earliest", False)
     assert consuming["reconnect_backoff_max_ms"] == producing["reconnect_backoff_max_ms"] == 1000
@@ -62,6 +62,7 @@ def test_the_dangerous_defaults_are_replaced() -> None:
     lone = ConsumerTuning().client_settings(member=False)
     assert "session_timeout_ms" not in lone
     assert lone["auto_offset_reset"] == "earliest"
+    assert lone["max_poll_records"] == consuming["max_poll_records"] == 64
 
 
 def test_passwords_are_not_in_the_text() -> None:

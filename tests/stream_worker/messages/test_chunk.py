@@ -262,8 +262,11 @@ def test_mono_samples_fill_every_channel() -> None:
     np.testing.assert_array_equal(decode_chunk(key, value, packed).samples, decode_chunk(KEY, VALUE, HEADERS).samples)
 
 
-@pytest.mark.parametrize("values", [{"max_bytes": 0}, {"max_seconds": -1.0}, {"min_rate_hz": 9, "max_rate_hz": 8}])
+@pytest.mark.parametrize(
+    "values",
+    [{"max_bytes": 0}, {"max_bytes": 2**23 + 1}, {"max_seconds": -1.0}, {"min_rate_hz": 9, "max_rate_hz": 8}],
+)
 def test_impossible_limits_are_refused(values: dict[str, Any]) -> None:
-    """No limits exist that nothing could satisfy."""
+    """No limits exist that nothing could satisfy, nor any for a chunk that the reader of the log never hands over."""
     with pytest.raises(SettingsError):
         ChunkLimits(**values)
