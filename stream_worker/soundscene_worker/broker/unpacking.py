@@ -20,6 +20,9 @@ UNPACKED_BYTES: Final = 32 * 1024**2
 """Most that a batch may unpack to: 24 times the largest record of a broker with default settings."""
 
 _STEP_BYTES: Final = 1024**2
+_PIECE_BYTES: Final = 8 * 1024
+"""Packed bytes given to a library at once: it copies what a member leaves over, and a member may be of a few bytes."""
+
 _ZSTD_WINDOW_BYTES: Final = 2**27
 """What zstd's strongest level asks for; a frame that asks for more is refused by the library."""
 
@@ -73,28 +76,30 @@ def _too_large(limit_bytes: int) -> UnpackingError:
 
 
 def _gzip(packed: bytes, limit_bytes: int) -> Iterator[bytes]:
-    while packed:  # members may follow each other
+    at = 0
+    while at < len(packed):  # members may follow each other
         member = zlib.decompressobj(_GZIP)
-        rest = packed
         while not member.eof:
-            part = member.decompress(rest, _STEP_BYTES)
-            rest = member.unconsumed_tail
-            if not part and not rest and not member.eof:
+            piece = packed[at : at + _PIECE_BYTES]
+            part = member.decompress(piece, _STEP_BYTES)
+            at += len(piece) - len(member.unused_data if member.eof else member.unconsumed_tail)
+            if not part and not piece and not member.eof:
                 raise UnpackingError("expected intact gzip, found its end missing")
             yield part
-        packed = member.unused_data
 
 
 def _lz4(packed: bytes, limit_bytes: int) -> Iterator[bytes]:
-    while packed:  # frames may follow each other
-        frame, rest = lz4.frame.LZ4FrameDecompressor(), packed
+    at = 0
+    while at < len(packed):  # frames may follow each other
+        frame = lz4.frame.LZ4FrameDecompressor()
         while not frame.eof:
-            part = frame.decompress(rest, _STEP_BYTES)
-            rest = b""
-            if not part and frame.needs_input and not frame.eof:
+            piece = packed[at : at + _PIECE_BYTES] if frame.needs_input else b""
+            part = frame.decompress(piece, _STEP_BYTES)
+            at += len(piece)
+            if not part and not piece and frame.needs_input and not frame.eof:
                 raise UnpackingError("expected intact lz4, found its end missing")
             yield part
-        packed = frame.unused_data or b""
+        at -= len(frame.unused_data or b"")
 
 
 def _zstd(packed: bytes, limit_bytes: int) -> Iterator[bytes]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import gzip
+import random
 import struct
 import subprocess
 import sys
+import zlib
 from typing import Any
 
 import lz4.frame
@@ -178,6 +180,44 @@ def test_java_s_snappy_and_frames_in_a_row_are_read() -> None:
     assert unpack(CODECS["snappy"], snappy_encode(sound)) == sound
     for name in ("gzip", "lz4", "zstd"):
         assert unpack(CODECS[name], PACKERS[name](sound) + PACKERS[name](sound)) == 2 * sound
+
+
+class Watched:
+    """One of the libraries' decompressors, and how many bytes it was given each time."""
+
+    def __init__(self, decompressor: Any, given_bytes: list[int]) -> None:
+        self._decompressor = decompressor
+        self._given_bytes = given_bytes
+
+    def decompress(self, data: bytes, most_bytes: int) -> bytes:
+        self._given_bytes.append(len(data))
+        return bytes(self._decompressor.decompress(data, most_bytes))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._decompressor, name)
+
+
+@pytest.mark.parametrize("name", ["gzip", "lz4"])
+def test_members_without_number_cost_their_own_bytes_only(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No member takes more than a small piece of what follows it into its hands, so the time grows with the bytes."""
+    given: list[int] = []
+    inflater, frame = zlib.decompressobj, lz4.frame.LZ4FrameDecompressor
+    monkeypatch.setattr(zlib, "decompressobj", lambda bits: Watched(inflater(bits), given))
+    monkeypatch.setattr(lz4.frame, "LZ4FrameDecompressor", lambda: Watched(frame(), given))
+    packed = 2_000 * PACKERS[name](b"") + PACKERS[name](b"sound")
+    assert unpack(CODECS[name], packed) == b"sound"
+    assert 2_000 < len(given) < 10_000
+    assert max(given) <= 8 * 1024 < len(packed)
+
+
+@pytest.mark.parametrize("name", ["gzip", "lz4", "zstd"])
+@given(sizes=st.lists(st.integers(0, 30_000), max_size=5), seed=st.integers(0, 2**32))
+def test_members_that_end_anywhere_are_read_whole(name: str, sizes: list[int], seed: int) -> None:
+    """Wherever a member ends within the pieces it is read in, nothing is lost and nothing comes twice."""
+    noise = random.Random(seed)
+    members = [noise.randbytes(size) for size in sizes]
+    packed = b"".join(PACKERS[name](member) for member in members)
+    assert unpack(CODECS[name], packed) == b"".join(members)
 
 
 @pytest.mark.parametrize("name", PACKERS)
