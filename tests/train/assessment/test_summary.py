@@ -7,7 +7,14 @@ import numpy as np
 import pytest
 
 from soundscene_train.assessment.clip_scores import ClipScores
-from soundscene_train.assessment.summary import cross_fitted_calibration, require_held_out, summarise
+from soundscene_train.assessment.distortions import Distortion
+from soundscene_train.assessment.summary import (
+    cross_fitted_calibration,
+    join_robustness,
+    require_held_out,
+    robustness,
+    summarise,
+)
 from soundscene_train.datasets import Clip
 from soundscene_train.errors import TrainingError
 
@@ -70,3 +77,59 @@ def test_no_test_takes_part_in_its_own_temperature(tests: list[ClipScores]) -> N
     after = cross_fitted_calibration(other, "product")["temperature_by_part"]
     assert after["1"] == before["1"]
     assert all(after[part] > before[part] * 1.5 for part in "23")
+
+
+RIGHT, WRONG = np.log(730 / 729), np.log(730)
+"""Losses of a clip whose label three networks give 0.9, or 0.1, as the product joins them."""
+
+
+def _make_right(right: int, count: int) -> ClipScores:
+    """Clips of one label, one window each, of which all networks get the first so many right."""
+    share = np.where(np.arange(count) < right, 0.9, 0.1)
+    windows = np.stack([np.stack([share, 1.0 - share], axis=1)] * 3)
+    texts = ("",) * count
+    truth = np.zeros(count, np.int64)
+    return ClipScores(windows, np.arange(count), truth, ("a", "b"), texts, texts, ("1",), texts)
+
+
+def _spoilt(count: int, **right: int) -> dict[str, tuple[Distortion, ClipScores]]:
+    """Tests of as many clips under each distortion; the one called `louder` is no microphone."""
+    kinds = {name: "gain" if name == "louder" else "microphone" for name in right}
+    return {
+        name: (Distortion(name, kinds[name], lambda samples, *_: samples), _make_right(found, count))
+        for name, found in right.items()
+    }
+
+
+def test_each_distortion_costs_the_clips_that_it_turns_wrong() -> None:
+    """Points lost are the clean accuracy less the spoilt one; microphones are summed up by their mean and worst."""
+    found = robustness(_make_right(4, 4), _spoilt(4, far=1, near=3, louder=4), "product")
+    assert found["conditions"]["far"] == {
+        "kind": "microphone",
+        "correct_count": 1,
+        "accuracy": 0.25,
+        "log_loss": pytest.approx((RIGHT + 3 * WRONG) / 4, abs=1e-4),
+        "points_lost": 75.0,
+    }
+    assert {name: item["points_lost"] for name, item in found["conditions"].items()} == {
+        "far": 75.0,
+        "near": 25.0,
+        "louder": 0.0,
+    }
+    assert found["microphones"] == {"count": 2, "mean_points_lost": 50.0, "worst": "far", "worst_points_lost": 75.0}
+    assert "microphones" not in robustness(_make_right(4, 4), _spoilt(4, louder=3), "product")
+
+
+def test_folds_are_joined_by_their_clips() -> None:
+    """Of a fold of 4 clips and one of 6, counts are summed, losses weighted, and points lost against the clean sum."""
+    first = robustness(_make_right(4, 4), _spoilt(4, far=1, near=3, louder=4), "product")
+    second = robustness(_make_right(5, 6), _spoilt(6, far=4, near=5, louder=6), "product")
+    found = join_robustness(_make_right(9, 10), [(4, first), (6, second)], "product")
+    assert {name: (item["correct_count"], item["points_lost"]) for name, item in found["conditions"].items()} == {
+        "far": (5, 40.0),
+        "near": (8, 10.0),
+        "louder": (10, -10.0),
+    }
+    assert found["conditions"]["near"]["accuracy"] == 0.8
+    assert found["conditions"]["near"]["log_loss"] == pytest.approx((8 * RIGHT + 2 * WRONG) / 10, abs=2e-4)
+    assert found["microphones"] == {"count": 2, "mean_points_lost": 25.0, "worst": "far", "worst_points_lost": 40.0}
