@@ -11,6 +11,7 @@ from soundscene_train.network import merged_parameter_count
 from soundscene_train.plan import Plan
 from soundscene_train.reproduce.cells import NETWORKS, Cell, Results, train_cells
 from soundscene_train.reproduce.output import format_entries
+from soundscene_train.reproduce.run import reproduce
 from soundscene_train.reproduce.tables import TABLES, collect
 from soundscene_train.stages import Reporter
 
@@ -51,6 +52,46 @@ def test_rows_of_other_seeds_and_rows_that_are_to_come_are_told_apart() -> None:
     )
     assert [(entry.row, len(entry.values)) for entry in entries] == [("DCASE baseline size class", 2), ("CNN-7", 1)]
     assert "on esc10, 1 or 2 seeds;" in format_entries("t", entries, "esc10")
+
+
+def test_table_3_shows_each_input_and_their_product_beside_the_papers() -> None:
+    """Each column is its own classifier's; the paper's product stands beside one training alone."""
+    accuracies = {"mel": 0.5, "gammatone": 0.6, "cqt": 0.4, "product": 0.8, "average": 0.7}
+    result = {name: {"accuracy": share} for name, share in accuracies.items()}
+    table = TABLES["table3"]
+    entries = collect(table, {cell: [result] for cell in table.cells.values()})
+    columns = [(entry.column, entry.mean) for entry in entries]
+    assert columns == [("mel", 50.0), ("gammatone", 60.0), ("cqt", 40.0), ("product", 80.0)] * 8
+    printed = {(entry.row, entry.column): entry.paper for entry in entries if entry.paper is not None}
+    assert printed == {
+        ("5 s, augmented", "mel"): 59.5,
+        ("5 s, augmented", "gammatone"): 60.6,
+        ("5 s, augmented", "cqt"): 48.6,
+        ("5 s, augmented", "product"): 66.7,
+        ("5 s", "mel"): 56.2,
+        ("5 s", "gammatone"): 53.1,
+        ("5 s", "cqt"): 48.6,
+        ("1 s", "mel"): 56.7,
+    }
+
+
+def test_a_table_is_written_anew_after_each_cell(esc_plan: Plan, tmp_path: Path) -> None:
+    """When a cell is told as tested, the table has its row already, though others are to come."""
+    result = {"mel": {"accuracy": 0.5, "class_accuracy": {}}}
+    for cell in TABLES["table4"].cells.values():
+        folder = cell.folder(tmp_path / "cells", 0)
+        folder.mkdir(parents=True)
+        (folder / "result.json").write_text(json.dumps(result))
+    seen = []
+
+    class Reader(Reporter):
+        def step(self, stage: str, done: int, total: int) -> None:
+            with (tmp_path / "table4.csv").open(newline="") as stream:
+                seen.append((stage, done, total, [row["row"] for row in csv.DictReader(stream)]))
+
+    reproduce("table4", esc_plan, tmp_path, [0], Reader())
+    rows = list(TABLES["table4"].cells)
+    assert seen == [("table4, tested", done, 4, rows[:done]) for done in (1, 2, 3, 4)]
 
 
 def test_a_cell_is_tested_as_soon_as_it_is_trained(esc_plan: Plan, tmp_path: Path) -> None:
