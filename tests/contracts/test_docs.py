@@ -1,7 +1,8 @@
-"""What the documentation says can be done can be done."""
+"""Commands in the documentation are known to the programs, links lead somewhere, and Python blocks are Python."""
 
 import ast
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -9,6 +10,8 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+
+from soundscene_train.arguments import parse
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("*/README.md")])
@@ -36,6 +39,12 @@ def shell_commands(text: str) -> Iterator[str]:
     for line in "\n".join(blocks).replace("\\\n", " ").splitlines():
         for command in re.split(r"&&|\||;", line.strip().removeprefix("$ ")):
             yield command.strip()
+
+
+def anchors(page: Path) -> set[str]:
+    """Return what a link may name behind the # of a page: its headings, as GitHub writes them."""
+    headings = re.findall(r"^#+ +(.+)$", BLOCK.sub("", page.read_text()), flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 @cache
@@ -81,6 +90,26 @@ def test_links_lead_somewhere(page: Path) -> None:
     targets = re.findall(r"\]\(([^)#\s]+)[^)]*\)", BLOCK.sub("", page.read_text()))
     local = [target for target in targets if not re.match(r"[a-z]+:", target)]
     assert [target for target in local if not (page.parent / target).exists()] == []
+
+
+@page
+def test_links_into_a_page_lead_to_a_heading(page: Path) -> None:
+    """Every relative link with an anchor names a heading of the page it leads to."""
+    links = re.findall(r"\]\(([^)#\s:]*)#([^)\s]+)\)", BLOCK.sub("", page.read_text()))
+    lost = [(to, anchor) for to, anchor in links if anchor not in anchors(page.parent / to if to else page)]
+    assert lost == []
+
+
+def test_training_commands_are_read_as_they_are_shown() -> None:
+    """Every `soundscene-train` line of the pages has a stage, operands and options that its parser takes together."""
+    lines = {line for path in PAGES for line in shell_commands(path.read_text())}
+    commands = [
+        match[1] for line in sorted(lines) if (match := re.match(r"(?:[A-Z_]+=\S+ +)*soundscene-train (.+)", line))
+    ]
+    assert len(commands) > 20
+    for command in commands:
+        words = shlex.split(command, comments=True)
+        assert parse(words).stage == words[0]
 
 
 @page
