@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 import types
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from soundscene._algorithm import Algorithm, is_in_range, render
-from soundscene.bundle import Bundle
+from soundscene.bundle import Bundle, write_bundle
 from soundscene.classifier import SceneClassifier
 from soundscene.errors import AudioError, BundleError, SettingsError
 from soundscene.frontend import FrontEnd
@@ -223,10 +224,16 @@ def test_configure_sets_what_is_not_given_to_its_default(tiny_bundle: Bundle) ->
     assert predict.paramValue("output") == "scores"
 
 
-def test_inputs_take_the_settings_of_a_bundle(tiny_bundle: Bundle) -> None:
-    """With `bundleDirectory` the bands are those the bundle's networks were trained on."""
+def test_inputs_take_the_settings_of_a_bundle(
+    tiny_manifest: dict[str, Any], tiny_networks: dict[str, bytes], tmp_path: Path
+) -> None:
+    """With `bundleDirectory` the bands are those the bundle's networks were trained on, not the default's."""
+    settings = FrontEndSettings(min_frequency_hz=300.0)
+    write_bundle(tmp_path / "high", tiny_manifest | {"front_end": settings.to_dict()}, tiny_networks)
     frame = noise(4096)
-    np.testing.assert_array_equal(SceneInputMel(bundleDirectory=tiny_bundle.directory)(frame), SceneInputMel()(frame))
+    bands = SceneInputMel(bundleDirectory=tmp_path / "high")(frame)
+    np.testing.assert_array_equal(bands, FrontEnd(settings).stft_bands(frame)[0].ravel())
+    assert np.abs(bands - SceneInputMel()(frame)).max() > 1.0
 
 
 @pytest.mark.parametrize(

@@ -47,21 +47,28 @@ def test_points_are_what_the_recipe_would_store(esc_plan: Plan, esc_run: Path, t
 def test_the_command_writes_a_curve_over_all_folds(
     esc_plan: Plan, esc_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """All clips of all folds, here the same run twice, are tested at every point; a bad folder is said before."""
+    """At every point each fold is tested on its own clips, and judged with the others; a bad folder is said before."""
     folder = tmp_path / "folds"
     esc_plan.save(folder)
-    for name in ("fold-1", "fold-2"):
-        shutil.copytree(esc_run, folder / name)
+    tested = []
+    for part, others in (("3", ("1", "2")), ("2", ("1", "3"))):
+        home, plan = folder / f"fold-{part}", replace(esc_plan, train_parts=others, test_parts=(part,))
+        shutil.copytree(esc_run, home)
+        (home / "plan.json").unlink()
+        plan.save(home)
+        tested.append(evaluate_run(plan, home, Reporter()).results["product"])
+    losses = [found.log_loss for found in tested]
+    assert abs(losses[0] - losses[1]) > 0.002
     (tmp_path / "file").touch()
     assert main(["compress", "--run", str(folder), "--out", str(tmp_path / "file")]) == 2
     assert re.fullmatch(r"soundscene-train: \S+/file: cannot be written: File exists\n", capsys.readouterr().err)
-    correct = 2 * evaluate_run(esc_plan, esc_run, Reporter()).results["product"].correct_count
     assert main(["compress", "--run", str(folder), "--out", str(tmp_path / "curve")]) == 0
-    assert f"{correct}/24" in capsys.readouterr().out.splitlines()[1]
+    assert f"{sum(found.correct_count for found in tested)}/24" in capsys.readouterr().out.splitlines()[1]
     with (tmp_path / "curve" / "compress.csv").open() as stream:
         rows = list(csv.DictReader(stream))
     assert [(row["weight_bits"], row["pruned_share"]) for row in rows][-1] == ("8", "0.75")
     assert {row["clips"] for row in rows} == {"24"}
+    assert float(rows[0]["log_loss"]) == pytest.approx(sum(losses) / 2, abs=2e-4)
     sizes = [int(row["bytes"]) for row in rows if row["pruned_share"] == "0.0"]
     assert sizes == sorted(sizes, reverse=True)
     assert int(rows[-1]["nonzero_bytes"]) < int(rows[-1]["bytes"])
