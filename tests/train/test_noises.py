@@ -32,7 +32,7 @@ def test_colours_fall_with_frequency() -> None:
 
 @pytest.mark.parametrize("name", NETWORK_NAMES)
 def test_it_is_what_noise_in_the_samples_adds(name: str) -> None:
-    """Each band of a chirp with white noise 10 dB below it has the same mean power either way, within 1.5 dB."""
+    """Each band of a chirp with white noise 10 dB below it has the same mean power either way, within 2.5 dB."""
     front_end, count = FrontEnd(TINY_FRONT_END), TINY_FRONT_END.window_length_samples
     generator = np.random.default_rng(4)
     seconds = np.arange(count) / RATE_HZ
@@ -46,4 +46,4 @@ def test_it_is_what_noise_in_the_samples_adds(name: str) -> None:
     added = with_noise(clean, white, 1.0, (10.0, 10.0), np.random.default_rng(0))[0]
     difference_db = 10.0 * np.log10(np.exp(added).mean(axis=0) / np.exp(heard).mean(axis=0))
     assert np.abs(difference_db).mean() < 0.7
-    assert np.abs(difference_db).max() < 4.0
+    assert np.abs(difference_db).max() < 2.5

@@ -41,13 +41,11 @@ def test_how_sure_the_figures_are_is_told() -> None:
     plain = calibration_lines(summary["calibration"])
     fitted = calibration_lines(summary["calibration"] | cross_fitted_calibration(tests, "product"))
     assert plain == fitted[:-1]
-    before = summary["calibration"]["before"]
-    assert plain[1].split() == [
-        *("as", "they", "are"),
-        f"{before['log_loss']:.3f}",
-        f"{before['expected_calibration_error']:.1%}",
-    ]
-    assert fitted[-1].startswith("calibrated ")
+    before, after = summary["calibration"]["before"], cross_fitted_calibration(tests, "product")["after"]
+    for line, name, found in ((plain[1], "as they are", before), (fitted[-1], "calibrated", after)):
+        figures = [f"{found['log_loss']:.3f}", f"{found['expected_calibration_error']:.1%}"]
+        assert line.split() == [*name.split(), *figures]
+    assert before["log_loss"] > after["log_loss"] + 0.1
     assert calibration_lines(summary["calibration"] | {"served_temperature": 2.0})[1].startswith("as served ")
 
 
