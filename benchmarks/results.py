@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 RESULTS = Path(__file__).resolve().parent / "RESULTS.md"
-TITLE = "# Measured\n\nWritten by `make bench`; each section names the command that made it.\n"
+TITLE = "# Measured\n\nWritten by `make bench` and `make soak`; each section names the command that made it.\n"
 
 
 def write_section(title: str, body: str, path: Path = RESULTS) -> None:
