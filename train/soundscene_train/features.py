@@ -27,6 +27,7 @@ from soundscene.frontend import (
     resample_window,
 )
 from soundscene.settings import NETWORK_NAMES, FrontEndSettings
+from soundscene_train.assessment.distortions import scaled
 from soundscene_train.datasets import Dataset
 from soundscene_train.datasets.clips import require_undamaged
 from soundscene_train.feature_cache import Block, StoredSpectra, fill_cache, is_filled, open_cache, slices_of
@@ -45,9 +46,6 @@ Progress = Callable[[int, int], None]
 
 _LATER_STEPS: Final = frozenset({"dynamic_range_db", "remove_window_mean", "remove_band_means"})
 """Settings of what is done to a stored spectrogram: another choice of them needs no other spectrograms."""
-
-_STEPS: Final = np.float32(2**15)
-"""Steps of 16-bit audio from silence to full scale."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,13 +194,8 @@ def _compute(settings: FeatureSettings, clips: Sequence[Path]) -> Block:
 
 def _clip_spectra(front_end: FrontEnd, path: Path, settings: FeatureSettings) -> Iterator[WindowSpectra]:
     """Yield the spectrograms of a clip's windows."""
-    gain = np.float32(10.0 ** (settings.gain_db / 20.0))
     with AudioFile(path) as audio:
         for window in audio.windows(settings.front_end, settings.short_clip):
-            samples = window.samples
-            if settings.gain_db:
-                samples = samples * gain
-            if settings.gain_db < 0.0:
-                samples = np.asarray(np.round(samples * _STEPS) / _STEPS, np.float32)
+            samples = scaled(window.samples, settings.gain_db) if settings.gain_db else window.samples
             yield front_end.window_spectra(resample_window(samples, window.sample_rate_hz, settings.front_end))
         require_undamaged(audio)

@@ -19,6 +19,7 @@ from soundscene_train.network import NetworkSettings
 from soundscene_train.recipe import FLOAT_BITS
 
 __all__ = [
+    "LIMITS_BYTES",
     "PAPER_PARAMETERS",
     "limits_kept",
     "measure_processor_time",
@@ -26,6 +27,9 @@ __all__ = [
     "nonzero_parameter_count",
     "require_paper_size",
 ]
+
+LIMITS_BYTES: Final = (131_072, 128_000)
+"""Both readings of 128 KB."""
 
 PAPER_PARAMETERS: Final = {"network": 10_922, "bundle": 32_766}
 """Of the paper's system: Table I with channel restriction and decomposed convolution, ten labels."""
@@ -73,8 +77,8 @@ def nonzero_bytes(network: MergedNetwork, weight_bits: int) -> int:
 
 
 def limits_kept(used_bytes: int) -> dict[str, bool]:
-    """Tell whether three networks fit both readings of 128 KB."""
-    return {"fits_131072_bytes": used_bytes <= 131_072, "fits_128000_bytes": used_bytes <= 128_000}
+    """Tell which of `LIMITS_BYTES` three networks keep to."""
+    return {f"fits_{limit}_bytes": used_bytes <= limit for limit in LIMITS_BYTES}
 
 
 def measure_processor_time(bundle: Bundle) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from soundscene_train.datasets.own import sound_files
 from soundscene_train.errors import TrainingError
 
-__all__ = ["GAINS_DB", "NOISE_SNRS_DB", "Distortion", "backgrounds", "microphones", "standard_distortions"]
+__all__ = ["GAINS_DB", "NOISE_SNRS_DB", "Distortion", "backgrounds", "microphones", "scaled", "standard_distortions"]
 
 Samples = NDArray[np.float32]
 Change = Callable[[Samples, int, np.random.Generator], Samples]
@@ -27,6 +27,7 @@ NOISE_SNRS_DB: Final = (20.0, 10.0, 0.0)
 _BAND_LIMIT_HZ: Final = 16_000
 _OPUS_RATE_HZ: Final = 48_000
 _STEPS: Final = np.float32(2**15)
+"""Of 16-bit audio, from silence to full scale."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +78,12 @@ class Distortion:
             soundfile.write(target, samples, rate, format=self.container, subtype=self.subtype)
         except (soundfile.LibsndfileError, ValueError, OSError) as error:
             raise TrainingError(f"{source}: cannot be tested with {self.name}: {error}") from error
+
+
+def scaled(samples: Samples, gain_db: float) -> Samples:
+    """Scale; what gets quieter is rounded to 16 bits, as a sensor would, and what gets louder is not clipped."""
+    louder = samples * np.float32(10.0 ** (gain_db / 20.0))
+    return np.asarray(np.round(louder * _STEPS) / _STEPS, np.float32) if gain_db < 0.0 else louder
 
 
 def standard_distortions() -> tuple[Distortion, ...]:
@@ -148,9 +155,7 @@ def _same(samples: Samples, _: int, __: np.random.Generator) -> Samples:
 
 
 def _scaled(samples: Samples, _: int, __: np.random.Generator, *, gain_db: float) -> Samples:
-    """Scale; what gets quieter is rounded to 16 bits, as a sensor would, and what gets louder is not clipped."""
-    scaled = samples * np.float32(10.0 ** (gain_db / 20.0))
-    return np.asarray(np.round(scaled * _STEPS) / _STEPS, np.float32) if gain_db < 0.0 else scaled
+    return scaled(samples, gain_db)
 
 
 def _noisy(samples: Samples, _: int, generator: np.random.Generator, *, snr_db: float) -> Samples:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from soundscene.settings import NETWORK_NAMES
+from soundscene_train.assessment.cost import LIMITS_BYTES
 from soundscene_train.compression.curve import Point
 from soundscene_train.drawing import new_figure
 from soundscene_train.files import writing
@@ -16,7 +17,6 @@ __all__ = ["format_points", "write_points"]
 
 _WIDE_RATIO: Final = 5.0
 """Of the largest log loss to the smallest, from which the scale is logarithmic."""
-_LIMITS_BYTES: Final = (128_000, 131_072)
 _COLUMNS: Final = ("weight_bits", "pruned_share", "bytes", "nonzero_bytes", "correct", "clips", "log_loss")
 
 
@@ -78,7 +78,7 @@ def _plot(path: Path, points: Sequence[Point], title: str) -> None:
                 axes.annotate(
                     str(text), (point.nonzero_bytes / 1000, value), (3, 4), textcoords="offset points", size=8
                 )
-        for limit in _LIMITS_BYTES:
+        for limit in LIMITS_BYTES:
             axes.axvline(limit / 1000, color="grey", linewidth=0.8, linestyle=":")
         axes.set_xlabel("thousand bytes that are not 0 (dotted: 128 KB)")
         axes.set_ylabel(label)
