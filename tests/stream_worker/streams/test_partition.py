@@ -307,6 +307,31 @@ def test_clocks_in_the_future_age_others_by_no_more_than_their_sound() -> None:
     assert "right" in closed(13)
 
 
+def test_a_clock_that_lags_costs_nothing_below_the_idle_time() -> None:
+    """While the devices times the length of a chunk stay below the idle time, no session seems idle; beyond, all do."""
+
+    def idle(device_count: int) -> set[str]:
+        log = [Sent(f"d{d}", "1", 0, 40, 0) for d in range(device_count)]
+        log += [Sent(f"d{d}", "1", 40 * n, 40, 10_000_000 + 40 * n) for n in range(1, 6) for d in range(device_count)]
+        state = PartitionState(POLICY, START)
+        ends = [end for o, sent in enumerate(log) for end in state.take(o, sent.timestamp_ms, sent.chunk()).closed]
+        return {key.device for key, _ in ends}
+
+    assert POLICY.idle_seconds == 0.5
+    assert idle(12) == set()
+    assert len(idle(14)) == 14
+
+
+def test_a_reset_offset_begins_with_a_new_clock() -> None:
+    """A first stamp a year ahead keeps all sessions open; behind it, without metadata, the clock is right again."""
+    log = [Sent("wrong", "1", 0, 40, 31_536_000_000), Sent("dead", "1", 0, 40, 0)]
+    log += [Sent("right", "1", 40 * n, 40, 40 * n) for n in range(30)]
+    _, stuck = run(log, START, len(log))
+    _, cured = run(log, CommitPoint.parse(1, ""), len(log))
+    assert stuck[-1].offset == 0
+    assert cured[-1].offset > 20
+
+
 def test_a_restart_decides_idleness_as_the_first_run_did() -> None:
     """The clock is part of the commit: a restarted worker closes the sessions that the first run closed."""
     late_ms = 1_000_000
