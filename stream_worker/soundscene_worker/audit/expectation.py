@@ -72,7 +72,7 @@ class Findings:
 
 @dataclass(slots=True)
 class _Partition:
-    """The log's clock and the sessions open in one partition, the one whose sound went on least recently first."""
+    """The log's clock and the sessions open in one partition, the one that was quiet for longest first."""
 
     clock_ms: int | None = None
     sessions: dict[Run, OpenSession] = field(default_factory=dict)
@@ -81,7 +81,7 @@ class _Partition:
         return [run for run in self.sessions if run.device == device]
 
     def quietest_first(self) -> list[str]:
-        """Return the devices by the last chunks that went further."""
+        """Return the devices by their last chunks."""
         return list(dict.fromkeys(run.device for run in reversed(self.sessions)))[::-1]
 
 
@@ -166,13 +166,11 @@ class ChunkAudit:
         if run not in partition.sessions:
             self._make_room(record, chunk.device, found)
             decided_to = self._ended.pop((record.partition, run), 0)
-            partition.sessions[run] = OpenSession(
-                run, self.geometry, self._hold_back_samples(run.sample_rate_hz), decided_to
-            )
-        session = partition.sessions[run]
-        if chunk.end_sample > session.end:  # sound that goes further keeps it open; what comes again or late does not
-            session.last_clock_ms = partition.clock_ms or 0
-            partition.sessions[run] = partition.sessions.pop(run)  # last
+            session = OpenSession(run, self.geometry, self._hold_back_samples(run.sample_rate_hz), decided_to)
+        else:
+            session = partition.sessions.pop(run)
+        partition.sessions[run] = session  # last: most recently heard
+        session.last_clock_ms = partition.clock_ms or 0
         return session
 
     def _make_room(self, record: Record, device: str, found: Findings) -> None:

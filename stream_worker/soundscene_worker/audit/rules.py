@@ -20,7 +20,7 @@ class Rules:
     hold_back_seconds : float >= 0
         A chunk that begins further than this before the end of its session is ignored.
     idle_seconds : float > 0
-        A session ends when its partition's clock has moved this far since its sound last went further.
+        A session ends when its partition's clock has moved this far since its last chunk.
     sessions_per_device : int >= 1
         Sessions of a device that are open at a time.
     limits : ChunkLimits

@@ -5,7 +5,6 @@ Pure: no clock, no Kafka, no inference. Two runs over the same records do the sa
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import json
 import statistics
@@ -20,12 +19,7 @@ from soundscene_worker.messages.chunk import AudioChunk, ChunkHeader
 from soundscene_worker.streams.policy import StreamPolicy
 from soundscene_worker.streams.session import Gap, ReadyWindow, SessionKey, SessionTrack
 
-__all__ = ["Closed", "CommitPoint", "End", "PartitionState", "Taken", "mark_of"]
-
-
-def mark_of(key: SessionKey) -> str:
-    """Return 16 digits that stand for a session in a commit; nobody can choose a name that has another's."""
-    return hashlib.blake2b(repr(tuple(key)).encode(), digest_size=8).hexdigest()
+__all__ = ["Closed", "CommitPoint", "End", "PartitionState", "Taken"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,20 +34,16 @@ class CommitPoint:
         Every window completed by a record below this offset has been published.
     clock_ms : int or None
         The partition's clock before the record at `offset`.
-    ended : tuple of (int, str)
-        Offsets beyond `offset` at which sessions ended that the records before them would keep open, by `mark_of`.
     """
 
     offset: int
     done_below: int
     clock_ms: int | None
-    ended: tuple[tuple[int, str], ...] = ()
 
     @property
     def metadata(self) -> str:
-        """The text stored beside the committed offset: below 4096 bytes, which is what brokers take."""
-        values = {"v": 1, "done": self.done_below, "clock": self.clock_ms}
-        return json.dumps(values | ({"ended": self.ended} if self.ended else {}), separators=(",", ":"))
+        """The text stored beside the committed offset."""
+        return json.dumps({"v": 1, "done": self.done_below, "clock": self.clock_ms}, separators=(",", ":"))
 
     @classmethod
     def parse(cls, offset: int, metadata: str) -> Self:
@@ -62,16 +52,13 @@ class CommitPoint:
             values = json.loads(metadata)
             if values["v"] == 1 and int(values["done"]) >= offset:
                 clock = values["clock"]
-                ended = tuple((int(at), str(mark)) for at, mark in values.get("ended", ()))
-                return cls(offset, int(values["done"]), None if clock is None else int(clock), ended)
+                return cls(offset, int(values["done"]), None if clock is None else int(clock))
         except (ValueError, KeyError, TypeError):
             pass
         return cls(offset, offset, None)
 
 
 _WRITTEN_RECORDS: Final = 101
-_MOST_ENDED: Final = 64
-"""Ends of sessions that fit into a commit; while there are more, the last commit stays."""
 
 
 class End(StrEnum):
@@ -119,9 +106,6 @@ class PartitionState:
     start: CommitPoint
     position: int = field(init=False)
     _clock_ms: int | None = field(init=False)
-    _committable: CommitPoint = field(init=False)
-    _ended: list[tuple[int, str]] = field(init=False)
-    _to_end: deque[tuple[int, str]] = field(init=False)
     _tracks: OrderedDict[SessionKey, SessionTrack] = field(default_factory=OrderedDict)  # longest quiet first
     _devices: OrderedDict[str, OrderedDict[SessionKey, None]] = field(
         default_factory=OrderedDict
@@ -132,24 +116,19 @@ class PartitionState:
         """Begin at the commit."""
         self.position = self.start.offset
         self._clock_ms = self.start.clock_ms
-        self._committable = self.start
-        self._ended = list(self.start.ended)
-        self._to_end = deque(self.start.ended)
 
     def take(self, offset: int, timestamp_ms: int, chunk: AudioChunk) -> Taken:
         """Take a decoded record, in the order of the log."""
         clock_before_ms = timestamp_ms if self._clock_ms is None else self._clock_ms
         self._tick(timestamp_ms, clock_before_ms, 1000 * len(chunk.samples) // chunk.sample_rate_hz)
-        closed = [*self._close_ended(offset), *self._close_idle(), *self._limit_bytes(chunk.device)]
+        closed = [*self._close_idle(), *self._limit_bytes(chunk.device)]
         key = SessionKey(chunk.device, chunk.session, chunk.sample_rate_hz)
         is_new = key not in self._tracks
         if is_new:
             closed += self._make_room(chunk.device)
             self._tracks[key] = SessionTrack(key, self.policy)
-        track = self._tracks[key]
+        track = self._touch(key)
         push, ready = track.take(chunk, offset, clock_before_ms, publish=offset >= self.start.done_below)
-        if not track.lingers:
-            self._touch(key)
         self.position = offset + 1
         self._written_ms.append(timestamp_ms)
         seconds = push.new_samples / key.sample_rate_hz
@@ -168,11 +147,7 @@ class PartitionState:
         """Return what may be committed once every window handed out so far has been acknowledged."""
         needs = [need for track in self._tracks.values() if (need := track.oldest_needed()) is not None]
         offset, clock_ms = min(needs, default=(self.position, self._clock_ms))
-        self._ended = [end for end in self._ended if end[0] > offset]
-        if len(self._ended) <= _MOST_ENDED:
-            done_below = max(self.position, self.start.done_below)
-            self._committable = CommitPoint(offset, done_below, clock_ms, tuple(self._ended))
-        return self._committable
+        return CommitPoint(offset, max(self.position, self.start.done_below), clock_ms)
 
     @property
     def written_ms(self) -> float | None:
@@ -203,21 +178,15 @@ class PartitionState:
         """Move the clock forward, by at most the record's own sound: no single device's clock can age the others."""
         self._clock_ms = max(clock_ms, min(timestamp_ms, clock_ms + duration_ms))
 
-    def _touch(self, key: SessionKey) -> None:
-        """Let a session live on: only sound that goes further does, for what comes again or late may come for ever."""
-        self._tracks[key].last_clock_ms = self._clock_ms or 0
+    def _touch(self, key: SessionKey) -> SessionTrack:
+        track = self._tracks[key]
+        track.last_clock_ms = self._clock_ms or 0
         self._tracks.move_to_end(key)
         sessions = self._devices.setdefault(key.device, OrderedDict())
         sessions[key] = None
         sessions.move_to_end(key)
         self._devices.move_to_end(key.device)
-
-    def _close_ended(self, offset: int) -> tuple[Closed, ...]:
-        """Close what the first run closed here, and this one would not: it takes for new what came again or late."""
-        marks = set()
-        while self._to_end and self._to_end[0][0] <= offset:
-            marks.add(self._to_end.popleft()[1])
-        return self._close([key for key in self._tracks if mark_of(key) in marks] if marks else (), End.IDLE)
+        return track
 
     def _close_idle(self) -> tuple[Closed, ...]:
         limit_ms = (self._clock_ms or 0) - 1000 * self.policy.idle_seconds
@@ -246,8 +215,7 @@ class PartitionState:
     def _close(self, keys: Iterable[SessionKey], end: End) -> tuple[Closed, ...]:
         closed = tuple(Closed(key, end) for key in keys)
         for key, _ in closed:
-            if self._tracks.pop(key).lingers and (ended := (self.position, mark_of(key))) not in self.start.ended:
-                self._ended.append(ended)
+            del self._tracks[key]
             sessions = self._devices[key.device]
             del sessions[key]
             if not sessions:

@@ -26,8 +26,8 @@ class StreamPolicy:
         A chunk that begins further than this before the end of its session is late. At least a window and the
         smoothing steps are always waited for: with less, a restart could decide differently from the first run.
     idle_seconds : float > 0
-        A session is closed when the partition's clock has moved this far since its sound last went further. Keep
-        it above the devices of a partition times the seconds of a chunk: the clock may run so fast while it lags.
+        A session is closed when the partition's clock has moved this far since its last chunk. Keep it above the
+        devices of a partition times the seconds of a chunk: the clock may run so fast while it lags.
     sessions_per_device : int >= 1
         Sessions of one device kept open; the one that was quiet for longest is closed first.
     devices_per_partition : int >= 1

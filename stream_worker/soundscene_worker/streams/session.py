@@ -84,8 +84,6 @@ class SessionTrack:
     key: SessionKey
     policy: StreamPolicy
     last_clock_ms: int = 0
-    lingers: bool = field(init=False, default=False)
-    """Whether the last record held no sample beyond those before: late, a duplicate, or filling a hole."""
     assembler: WindowAssembler = field(init=False)
     _heard: list[_Heard] = field(default_factory=list)
     _rejected: deque[Span] = field(default_factory=lambda: deque(maxlen=_REJECTED_SPANS))
@@ -101,9 +99,7 @@ class SessionTrack:
         self, chunk: AudioChunk, offset: int, clock_before_ms: int, publish: bool
     ) -> tuple[Push, list[ReadyWindow]]:
         """Add a chunk; return its fate and the windows it completed."""
-        furthest = self.assembler.furthest_sample
         push = self.assembler.push(chunk.first_sample, chunk.samples)
-        self.lingers = self.assembler.furthest_sample <= furthest
         if push.fate is not Fate.ACCEPTED:
             return push, []
         end = chunk.first_sample + len(chunk.samples)

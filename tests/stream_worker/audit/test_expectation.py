@@ -77,7 +77,10 @@ LIMITS: st.SearchStrategy[dict[str, Any]] = st.builds(
 )
 
 
-def compare(records: list[Record], limits: dict[str, Any]) -> set[tuple[Run, int]]:
+@settings(max_examples=200, deadline=None)
+@given(logs(), LIMITS)
+def test_the_auditor_expects_what_the_worker_publishes(records: list[Record], limits: dict[str, Any]) -> None:
+    """Two implementations without common code come to the same windows, record by record, for any log and rules."""
     state = PartitionState(StreamPolicy(FRONT_END, SMOOTHING, **limits), CommitPoint(0, 0, None))
     audit = ChunkAudit(GEOMETRY, Rules(**limits))
     expected, published = set[tuple[Run, int]](), set[tuple[Run, int]]()
@@ -89,26 +92,6 @@ def compare(records: list[Record], limits: dict[str, Any]) -> set[tuple[Run, int
             ready = state.take(item.offset, item.timestamp_ms, chunk).windows
             published.update((Run(*window.key), window.window.first_sample) for window in ready)
         assert expected == published
-    return published
-
-
-@settings(max_examples=200, deadline=None)
-@given(logs(), LIMITS)
-def test_the_auditor_expects_what_the_worker_publishes(records: list[Record], limits: dict[str, Any]) -> None:
-    """Two implementations without common code come to the same windows, record by record, for any log and rules."""
-    compare(records, limits)
-
-
-def test_the_auditor_follows_a_session_that_begins_anew() -> None:
-    """A sensor that numbers one chunk far ahead is expected to be late for the idle time, and heard again after it."""
-    records: list[Record] = []
-    for n, place in enumerate([*range(60), 2**40, *range(60, 119)]):
-        for device, at in (("a", place), ("b", n)):
-            records.append(record(len(records), header(device, "x", 100 * at, 100), 25 * n))
-    published = compare(records, {"hold_back_seconds": 0.05, "idle_seconds": 0.5})
-    firsts = {first for run, first in published if run.device == "a"}
-    assert not firsts.intersection(range(6_000, 8_000))
-    assert max(firsts) > 11_000
 
 
 def indices(found: Findings) -> Iterator[tuple[Run, int]]:

@@ -15,7 +15,7 @@ Published = tuple[Key, int, bytes]
 class Session:
     """What one session has brought so far."""
 
-    heard_at_ms: int = 0  # when sound came that went further
+    heard_at_ms: int = 0
     furthest: int = 0
     seen: dict[int, float] = field(default_factory=dict)
     done: set[int] = field(default_factory=set)
@@ -41,10 +41,9 @@ class SeenSamples:
         own_ms = 1000 * len(samples) // key[2]
         self.clock_ms = max(clock_ms, min(timestamp_ms, clock_ms + own_ms))
         self._close(key)
-        session = self.sessions.setdefault(key, Session())
-        if first + len(samples) > session.furthest:
-            self.sessions[key] = self.sessions.pop(key)
-            session.heard_at_ms = self.clock_ms
+        session = self.sessions.pop(key, Session())
+        self.sessions[key] = session
+        session.heard_at_ms = self.clock_ms
         if session.seen and first < session.furthest - math.ceil(self.hold_back_seconds * key[2]):
             return []
         session.furthest = max(session.furthest, first + len(samples))

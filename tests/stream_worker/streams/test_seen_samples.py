@@ -18,7 +18,7 @@ from soundscene.windows import WindowAssembler
 from soundscene_worker.messages.chunk import AudioChunk
 from soundscene_worker.streams.partition import CommitPoint, PartitionState
 from soundscene_worker.streams.policy import StreamPolicy
-from soundscene_worker.streams.session import SessionKey, SessionTrack
+from soundscene_worker.streams.session import SessionTrack
 from tests.stream_worker.streams.seen_samples import Published, SeenSamples
 
 FRONT_END = FrontEndSettings(
@@ -147,15 +147,6 @@ def believed(state: PartitionState, timestamp_ms: int, clock_ms: int, duration_m
     state._clock_ms = max(clock_ms, timestamp_ms)
 
 
-TAKE_RECORD = PartitionState.take
-
-
-def kept_open(state: PartitionState, offset: int, timestamp_ms: int, chunk: AudioChunk) -> object:
-    taken = TAKE_RECORD(state, offset, timestamp_ms, chunk)
-    state._touch(SessionKey(chunk.device, chunk.session, chunk.sample_rate_hz))
-    return taken
-
-
 @pytest.mark.parametrize(
     ("where", "name", "broken"),
     [
@@ -163,7 +154,6 @@ def kept_open(state: PartitionState, offset: int, timestamp_ms: int, chunk: Audi
         pytest.param(SpanSet, "missing", blind_to_holes, id="overlaps that fill a hole taken for duplicates"),
         pytest.param("soundscene_worker.streams.session", "WindowAssembler", NothingIsLate, id="late chunks taken"),
         pytest.param(WindowAssembler, "_completed_by", next_window_only, id="one window for each chunk"),
-        pytest.param(PartitionState, "take", kept_open, id="a session kept open by what comes late or again"),
         pytest.param(PartitionState, "_tick", believed, id="a clock believed without limit"),
     ],
 )
