@@ -6,12 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from threadpoolctl import threadpool_limits
 
 from soundscene.audio_files import AudioFile
 from soundscene.bundle import load_bundle
 from soundscene.classifier import SceneClassifier
 from soundscene.errors import AudioError
 from soundscene.frontend import FrontEnd, level_proof, patch, with_deltas
+from soundscene.settings import NETWORK_NAMES, FrontEndSettings
 from soundscene_train.assessment.clip_scores import score_clips
 from soundscene_train.datasets import Clip, Dataset, open_dataset
 from soundscene_train.errors import DatasetError
@@ -20,6 +22,8 @@ from soundscene_train.features import (
     measure_standardisation,
     prepare_features,
 )
+from soundscene_train.noises import band_noises
+from soundscene_train.responses import band_responses
 from tests.train.conftest import TINY_FRONT_END, write_esc
 
 SETTINGS = FeatureSettings(TINY_FRONT_END)
@@ -121,3 +125,22 @@ def test_a_recording_that_breaks_off_is_not_used_in_part(tmp_path: Path) -> None
         prepare_features(Dataset("own", ("rain",), (clip,), ("1",), (), ""), SETTINGS, tmp_path / "cache")
     with pytest.raises(DatasetError, match=r"clip\.flac: truncated or damaged"):
         score_clips(SceneClassifier(load_bundle()), [clip])
+
+
+def test_features_are_the_same_from_any_number_of_threads(tmp_path: Path) -> None:
+    """A cache that one process made on all cores equals one of several processes with a core each, to the last bit."""
+    generator, front_end = np.random.default_rng(0), FrontEndSettings.preset("five-seconds")
+    clips = []
+    for number in range(4):
+        path = tmp_path / f"{number}.wav"
+        soundfile.write(path, 0.1 * generator.standard_normal(5 * 44_100), 44_100, subtype="FLOAT")
+        clips.append(Clip(path, "noise", "1"))
+    dataset, found = Dataset("own", ("noise",), tuple(clips), ("1",), (), ""), []
+    for threads in (1, 2):
+        with threadpool_limits(threads, user_api="blas"):
+            features = prepare_features(dataset, FeatureSettings(front_end), tmp_path / f"cache-{threads}")
+            responses, noises = band_responses(front_end, None), band_noises(front_end)
+        found.append([features.spectra[name][:] for name in NETWORK_NAMES])
+        found[-1] += [arrays[name] for arrays in (responses, noises) for name in NETWORK_NAMES]
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_array_equal(one, other)

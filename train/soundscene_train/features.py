@@ -16,6 +16,7 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from soundscene.audio_files import AudioFile
 from soundscene.frontend import (
@@ -178,13 +179,14 @@ def _key(dataset: Dataset, settings: FeatureSettings) -> str:
 
 
 def _compute(settings: FeatureSettings, clips: Sequence[Path]) -> Block:
-    """Return the spectrograms of some clips' windows."""
+    """Return the spectrograms of some clips' windows, the same from any number of jobs."""
     front_end = FrontEnd(settings.front_end)
     counts, windows = [], []
-    for path in clips:
-        found = list(_clip_spectra(front_end, path, settings))
-        counts.append(len(found))
-        windows += found
+    with threadpool_limits(1, user_api="blas"):  # several threads would add up in another order
+        for path in clips:
+            found = list(_clip_spectra(front_end, path, settings))
+            counts.append(len(found))
+            windows += found
     shape = (0, settings.front_end.window_frames, settings.front_end.band_count)
     return counts, {
         name: np.asarray([getattr(spectra, name) for spectra in windows], np.float16).reshape(-1, *shape[1:])

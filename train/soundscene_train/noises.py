@@ -6,6 +6,7 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from soundscene.frontend import FrontEnd
 from soundscene.settings import NETWORK_NAMES, FrontEndSettings
@@ -37,7 +38,8 @@ def band_noises(settings: FrontEndSettings, seed: int = 0) -> dict[str, Array]:
     """
     front_end = FrontEnd(settings)
     generator = np.random.default_rng(seed)
-    windows = [front_end.window_spectra(_noise(exponent, settings, generator)) for exponent in COLOURS.values()]
+    with threadpool_limits(1, user_api="blas"):  # several threads would add up in another order
+        windows = [front_end.window_spectra(_noise(exponent, settings, generator)) for exponent in COLOURS.values()]
     found = {}
     for name in NETWORK_NAMES:
         spectra = np.stack([getattr(window, name) for window in windows]).astype(np.float64)

@@ -12,6 +12,7 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from soundscene.frontend import FrontEnd
 from soundscene.settings import NETWORK_NAMES, FrontEndSettings
@@ -55,8 +56,9 @@ def band_responses(settings: FrontEndSettings, folder: Path | None, held_out: Se
     rate = settings.sample_rate_hz
     probe = np.random.default_rng(0).standard_normal(settings.window_length_samples).astype(np.float32)
     probe *= np.float32(_PROBE_RMS)
-    plain = _levels(front_end, probe)
-    heard = [_levels(front_end, hear(probe, rate)) for hear in _hearings(folder, held_out)]
+    with threadpool_limits(1, user_api="blas"):  # several threads would add up in another order
+        plain = _levels(front_end, probe)
+        heard = [_levels(front_end, hear(probe, rate)) for hear in _hearings(folder, held_out)]
     found = {}
     for name in NETWORK_NAMES:
         gains = np.stack([levels[name] for levels in heard]) - plain[name]
