@@ -14,7 +14,7 @@ from soundscene_train.console import ConsoleReporter
 from soundscene_train.cross_validation import cross_validate
 from soundscene_train.errors import DatasetError, TrainingError
 from soundscene_train.plan import Plan
-from soundscene_train.stages import Reporter, evaluate_run, fit_run
+from soundscene_train.stages import Reporter, evaluate_run, fit_run, require_score_of
 
 CHANGED = "recordings to train on were added, removed, changed or labelled anew since"
 
@@ -85,6 +85,23 @@ def test_more_clips_to_test_are_welcome(own_plan: Plan, own_run: Path) -> None:
     fewer = Plan.load(own_run).open().test_clips
     table_of(own_plan).write_text(content)
     assert evaluate_run(Plan.load(own_run), own_run, Reporter()).results["product"].clip_count == len(fewer) + 1
+
+
+def test_a_score_of_other_clips_or_labels_is_not_stated(own_plan: Plan, own_run: Path) -> None:
+    """What a bundle says of itself was measured on clips that are still there, under the labels of now."""
+    fit_run(own_plan, own_run, Reporter())
+    evaluate_run(Plan.load(own_run), own_run, Reporter())
+    require_score_of(own_plan, own_run)
+    content = table_of(own_plan).read_text()
+    tested = next(line for line in content.splitlines(keepends=True) if line.startswith("3-"))
+    for changed, message in (
+        (content.replace(tested, ""), f"was tested on another {tested.split(',')[0]}; its score says nothing about"),
+        (content.replace(tested, tested.replace("clicks", "noise")), f"was tested on another {tested.split(',')[0]}"),
+        (content.replace("clicks", "bells"), "was tested on labels clicks, noise, tone; its score"),
+    ):
+        table_of(own_plan).write_text(changed)
+        with pytest.raises(TrainingError, match=message):
+            require_score_of(own_plan, own_run)
 
 
 def test_what_ends_before_the_training_leaves_no_plan(own_plan: Plan, tmp_path: Path) -> None:

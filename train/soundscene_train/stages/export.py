@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from soundscene.bundle import Bundle
+from soundscene_train.assessment.clip_scores import ClipScores
 from soundscene_train.datasets import OWN_NAMES
 from soundscene_train.errors import TrainingError
 from soundscene_train.export import ExportNames, export_bundle
@@ -39,7 +40,8 @@ def require_score_of(plan: Plan, folder: Path) -> None:
     Raises
     ------
     TrainingError
-        It is not there, has not been evaluated by this version, was trained by another recipe or on other data.
+        It is not there, has not been evaluated by this version, was trained by another recipe or on other data, or
+        tested on clips or labels that are no longer there.
     """
     held = Plan.load(folder)
     if held.recipe != plan.recipe:
@@ -52,6 +54,24 @@ def require_score_of(plan: Plan, folder: Path) -> None:
     if not (folder / EVALUATION_NAME).is_file():
         raise TrainingError(f"{folder} has not been evaluated; run `soundscene-train evaluate` on it first")
     _evaluation_in(folder)
+    _require_clips_of(plan, folder)
+
+
+def _require_clips_of(plan: Plan, folder: Path) -> None:
+    """Refuse a score of clips or labels that are no longer, or not, those of a plan's data."""
+    tested, dataset, is_own = ClipScores.load(folder), plan.dataset(), plan.dataset_name in OWN_NAMES
+
+    def known_as(path: Path | str) -> str:
+        return str(path) if is_own else Path(path).name  # a public data set may lie elsewhere today
+
+    label_of = {known_as(clip.path): clip.label for clip in dataset.clips}
+    was = {known_as(name): tested.labels[truth] for name, truth in zip(tested.names, tested.truth, strict=True)}
+    changed = sorted(name for name, label in was.items() if label_of.get(name) != label)
+    if tested.labels != dataset.labels or changed:
+        what = f"labels {', '.join(tested.labels)}" if tested.labels != dataset.labels else f"another {changed[0]}"
+        raise TrainingError(
+            f"{folder} was tested on {what}; its score says nothing about {plan.data_dir} as it is: test it again"
+        )
 
 
 def _evaluation_in(folder: Path) -> dict[str, Any]:
