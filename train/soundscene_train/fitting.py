@@ -22,7 +22,7 @@ from soundscene_train.files import reading_arrays, write_json, writing
 from soundscene_train.keras_trainer import KerasTrainer
 from soundscene_train.machines import Machines
 from soundscene_train.noises import band_noises
-from soundscene_train.plan import STANDARDISATION_NAME, Plan
+from soundscene_train.plan import STANDARDISATION_NAME, Plan, read_standardisation
 from soundscene_train.processes import process_pool
 from soundscene_train.responses import band_responses, trained_responses
 from soundscene_train.teaching import taught_targets
@@ -193,12 +193,11 @@ def one_hot_targets(selection: Selection, features: Features, windows: NDArray[n
 
 
 def epochs_kept(training: Training) -> int:
-    """Return how many epochs the network in a folder has behind it, 0 where it begins anew."""
-    checkpoint = training.home / _CHECKPOINT_NAME
-    if not checkpoint.is_file() or not (training.home / STANDARDISATION_NAME).is_file():
-        return 0
-    with suppress(TrainingError), reading_arrays(checkpoint, "a checkpoint", "") as state:
-        return int(state["epochs"])
+    """Return how many epochs the network in a folder has behind it, 0 where a file of it is missing or damaged."""
+    with suppress(TrainingError):
+        read_standardisation(training.folder, training.network)
+        with reading_arrays(training.home / _CHECKPOINT_NAME, "a checkpoint", "") as state:
+            return int(state["epochs"])
     return 0
 
 
