@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -184,3 +185,14 @@ def test_a_damaged_block_is_named(tmp_path: Path) -> None:
     blocks[1].unlink()
     fill_cache(tmp_path, CLIPS, compute)
     require_whole(tmp_path)
+
+
+@pytest.mark.parametrize("change", [-1, 1, -1000])
+def test_an_index_that_counts_other_windows_is_named(tmp_path: Path, change: int) -> None:
+    """A damaged count is one line with the way out when the cache is opened, not an error where it is used."""
+    fill_cache(tmp_path, CLIPS, compute)
+    index = json.loads((tmp_path / "index.json").read_text())
+    index["windows"][0] += change
+    (tmp_path / "index.json").write_text(json.dumps(index))
+    with pytest.raises(DatasetError, match=r"not a whole cache of spectrograms .* remove this folder to compute it"):
+        open_cache(tmp_path)

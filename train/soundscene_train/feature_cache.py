@@ -127,7 +127,10 @@ def open_cache(folder: Path) -> tuple[dict[str, StoredSpectra], NDArray[np.int64
                 raise ValueError(f"{path.name} is not what was written")
             spectra[name] = StoredSpectra(np.load(path, mmap_mode="r"))
         counts = np.asarray(index["windows"], np.int64)
-    return spectra, np.repeat(np.arange(len(counts)), counts)
+        clip_of_window = np.repeat(np.arange(len(counts)), counts)
+        if any(len(stored) != len(clip_of_window) for stored in spectra.values()):
+            raise ValueError(f"{_INDEX} does not count the windows that are there")
+    return spectra, clip_of_window
 
 
 def _fill(
