@@ -26,7 +26,7 @@ from soundscene_train.plan import STANDARDISATION_NAME, Plan, read_standardisati
 from soundscene_train.processes import process_pool
 from soundscene_train.responses import band_responses, trained_responses
 from soundscene_train.teaching import taught_targets
-from soundscene_train.trainer import Trainer
+from soundscene_train.trainer import Trainer, require_network
 
 __all__ = ["EpochReport", "Training", "epochs_kept", "fit_networks", "one_hot_targets", "require_ingredients"]
 
@@ -193,10 +193,11 @@ def one_hot_targets(selection: Selection, features: Features, windows: NDArray[n
 
 
 def epochs_kept(training: Training) -> int:
-    """Return how many epochs the network in a folder has behind it, 0 where a file of it is missing or damaged."""
+    """Return how many epochs a network has behind it, 0 where a file of it is missing, damaged or another's."""
     with suppress(TrainingError):
         read_standardisation(training.folder, training.network)
         with reading_arrays(training.home / _CHECKPOINT_NAME, "a checkpoint", "") as state:
+            require_network(state, training.network)
             return int(state["epochs"])
     return 0
 

@@ -21,6 +21,7 @@ from soundscene_train.network import build_network
 from soundscene_train.plan import Plan, read_standardisation
 from soundscene_train.runtime import start_tensorflow
 from soundscene_train.storage import store_in_model
+from soundscene_train.trainer import require_network
 
 __all__ = ["load_trained", "load_weights", "score_model", "score_windows", "scoring_function"]
 
@@ -35,7 +36,7 @@ def load_trained(plan: Plan, folder: Path, network: str, label_count: int) -> An
     Raises
     ------
     TrainingError
-        It is not fully trained.
+        It is not fully trained, or the checkpoint is damaged or another network's.
     """
     model = load_weights(plan, folder, network, label_count)
     store_in_model(model, plan.recipe.network, plan.recipe.storage)
@@ -48,7 +49,7 @@ def load_weights(plan: Plan, folder: Path, network: str, label_count: int) -> An
     Raises
     ------
     TrainingError
-        It is not fully trained.
+        It is not fully trained, or the checkpoint is damaged or another network's.
     """
     start_tensorflow()
     path = folder / network / "checkpoint.npz"
@@ -57,6 +58,7 @@ def load_weights(plan: Plan, folder: Path, network: str, label_count: int) -> An
     recipe = plan.recipe
     model = build_network(recipe.network, label_count, recipe.front_end.band_count, recipe.front_end.patch_frames)
     with reading_arrays(path, "a checkpoint of this recipe", "remove it and train again") as state:
+        require_network(state, network)
         if int(state["epochs"]) < recipe.fit.epochs:
             raise TrainingError(
                 f"{network} stands at epoch {int(state['epochs'])} of {recipe.fit.epochs}; run `fit` again to go on"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from soundscene_train.files import reading_arrays, whole
 from soundscene_train.recipe import Recipe
 from soundscene_train.schedule import learning_rate_at
 
-__all__ = ["SETTLING_PASSES", "Trainer"]
+__all__ = ["SETTLING_PASSES", "Trainer", "require_network"]
 
 Array = NDArray[np.float32]
 
@@ -41,6 +41,7 @@ class Trainer(ABC):
     """The network as `build_network` draws it."""
 
     def __init__(self, network_name: str, recipe: Recipe, material: TrainingWindows) -> None:
+        self.network_name = network_name
         self.recipe = recipe
         self.material = material
         self.batches = Batches(network_name, recipe, material)
@@ -94,8 +95,9 @@ class Trainer(ABC):
         }
         arrays |= {f"optimizer_{index}": np.asarray(variable).copy() for index, variable in enumerate(self._state())}
         arrays |= {f"average_{index}": value for index, value in enumerate(self._average)}
+        arrays |= {"network": self.network_name, "epochs": self.epochs_done, "history": self.history}
         with whole(path) as stream:
-            np.savez(stream, epochs=self.epochs_done, averaged=self._averaged_epochs, history=self.history, **arrays)
+            np.savez(stream, averaged=self._averaged_epochs, **arrays)
 
     def resume(self, checkpoint: Path) -> None:
         """Go on from a checkpoint, if there is one.
@@ -117,6 +119,7 @@ class Trainer(ABC):
             The file is damaged or belongs to another network.
         """
         with reading_arrays(path, "a checkpoint of this recipe", "remove it to start anew") as state:
+            require_network(state, self.network_name)
             for index, variable in enumerate(self.model.weights):
                 variable.assign(state[f"weight_{index}"])
             for index, variable in enumerate(self._state()):
@@ -150,3 +153,15 @@ class Trainer(ABC):
             self._average = weights
         share = np.float32(1.0 / self._averaged_epochs)
         self._average = [mean + share * (now - mean) for mean, now in zip(self._average, weights, strict=True)]
+
+
+def require_network(checkpoint: Mapping[str, NDArray[Any]], name: str) -> None:
+    """Refuse the checkpoint of another network, whose arrays have the same shapes; earlier ones do not say whose.
+
+    Raises
+    ------
+    ValueError
+        It is of another.
+    """
+    if "network" in checkpoint and (found := str(checkpoint["network"])) != name:
+        raise ValueError(f"it is of the network {found}, not {name}")
