@@ -118,6 +118,14 @@ def test_settling_keeps_the_averaged_weights(tiny_recipe: Recipe) -> None:
     assert any(not np.allclose(np.asarray(one), np.asarray(other)) for one, other in moved)
 
 
+def test_a_run_that_diverges_in_its_last_step_says_so(tiny_recipe: Recipe) -> None:
+    """Weights that make no number of any score end training here too, though every loss was one."""
+    recipe = keras_recipe(tiny_recipe, epochs=1, batch_size=1000, learning_rate=1e30)
+    trainer = KerasTrainer("mel", recipe, make_three_kinds())
+    with pytest.raises(TrainingError, match=r"the loss became (nan|inf) in epoch 1; lower learning_rate"):
+        trainer.train_epoch()
+
+
 @pytest.mark.slow
 def test_devices_share_each_batch() -> None:
     """Two devices see half a batch each, so that only batch norm, which is each device's own, tells them from one."""

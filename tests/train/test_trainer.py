@@ -94,6 +94,15 @@ def test_a_diverged_run_says_so(tiny_recipe: Recipe) -> None:
         trainer.train_epoch()
 
 
+def test_a_run_that_diverges_in_its_last_step_says_so(tiny_recipe: Recipe) -> None:
+    """Weights that make no number of any score end training with the same advice, though every loss was one."""
+    trainer = FastTrainer(
+        "mel", make_recipe(tiny_recipe, epochs=1, batch_size=1000, learning_rate=1e30), make_three_kinds()
+    )
+    with pytest.raises(TrainingError, match=r"the loss became nan in epoch 1; lower learning_rate"):
+        trainer.train_epoch()
+
+
 def test_a_foreign_checkpoint_is_refused(tiny_recipe: Recipe, tmp_path: Path) -> None:
     """A damaged file and one of another network are named, not loaded."""
     trainer = FastTrainer("mel", tiny_recipe, make_three_kinds())

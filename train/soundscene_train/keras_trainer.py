@@ -68,6 +68,10 @@ class KerasTrainer(Trainer):
         for epoch in range(self.epochs_done, self.epochs_done + SETTLING_PASSES):
             self._train(epoch)
 
+    def _test(self) -> float:
+        batches = _dataset(self.batches, self.epochs_done - 1, self._machines)
+        return float(self.model.evaluate(batches, steps=1, verbose=0))
+
     def _state(self) -> Sequence[Any]:
         return [*self._seeds, *self.model.optimizer.variables]
 

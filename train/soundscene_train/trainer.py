@@ -72,13 +72,12 @@ class Trainer(ABC):
         Raises
         ------
         TrainingError
-            The loss is no longer a number.
+            The loss is no longer a number, or is none with the final weights.
         """
         fit = self.recipe.fit
         loss = self._train(self.epochs_done)
-        if not math.isfinite(loss):
-            raise TrainingError(f"the loss became {loss} in epoch {self.epochs_done + 1}; lower learning_rate")
         self.epochs_done += 1
+        self._require_number(loss)
         self.history.append(loss)
         if self.epochs_done > fit.epochs * (1.0 - fit.average_last_share):
             self._note_for_average()
@@ -86,6 +85,8 @@ class Trainer(ABC):
             for variable, value in zip(self.model.trainable_variables, self._average, strict=True):
                 variable.assign(value)
             self._settle()
+        if self.is_done:
+            self._require_number(self._test())  # each loss is that of the weights before its step
         return loss
 
     def save(self, path: Path) -> None:
@@ -142,8 +143,16 @@ class Trainer(ABC):
         """Measure the batch norms' statistics for the weights as they are now."""
 
     @abstractmethod
+    def _test(self) -> float:
+        """Return the loss of a batch of the last epoch as the network is served, with its running statistics."""
+
+    @abstractmethod
     def _state(self) -> Sequence[Any]:
         """Return the variables beside the weights that the next step depends on."""
+
+    def _require_number(self, loss: float) -> None:
+        if not math.isfinite(loss):
+            raise TrainingError(f"the loss became {loss} in epoch {self.epochs_done}; lower learning_rate")
 
     def _note_for_average(self) -> None:
         """Add the weights of this epoch to the running mean."""
