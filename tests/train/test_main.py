@@ -86,7 +86,7 @@ def test_run_goes_all_the_way_and_goes_on(
     with pytest.raises(TrainingError, match="trained by another recipe"):
         export_run(replace(plan, recipe=plan.recipe.with_fit(epochs=9)), run, tmp_path / "no", names, metrics_from=run)
     (tmp_path / "own" / "evaluation.json").write_text('{"metrics": {"accuracy_by_classifier": {}}}')
-    with pytest.raises(TrainingError, match="written by an earlier version; evaluate the run again"):
+    with pytest.raises(TrainingError, match="written by an earlier version; run `soundscene-train evaluate` on this"):
         require_score_of(replace(plan, dataset_name="folder"), tmp_path / "own")
     correct = 0
     classifier = SceneClassifier(bundle)
@@ -219,7 +219,7 @@ def test_damage_in_a_run_is_named(esc_plan: Plan, esc_run: Path, tmp_path: Path)
             evaluate_run(esc_plan, run, Reporter())
         (run / name).write_bytes(content)
     (run / "evaluation.json").write_text("{")
-    with pytest.raises(TrainingError, match=r"evaluation\.json: not what `evaluate` wrote .* evaluate the run again"):
+    with pytest.raises(TrainingError, match=r"evaluation\.json: not what `evaluate` wrote .* run `soundscene-train"):
         export_run(esc_plan, run, tmp_path / "bundle", names)
 
 

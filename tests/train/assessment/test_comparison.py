@@ -61,7 +61,7 @@ def test_the_command_compares_runs(esc_plan: Plan, esc_run: Path, capsys: pytest
     """A run against itself changes nothing; a run without a test says what to do."""
     run = esc_run
     assert main(["compare", "--run", str(run), "--against", str(run)]) == 2
-    assert "run `soundscene-train evaluate` on it first" in capsys.readouterr().err
+    assert "run `soundscene-train evaluate` on this folder" in capsys.readouterr().err
     evaluate_run(esc_plan, run, Reporter())
     assert main(["compare", "--run", str(run), "--against", str(run)]) == 0
     printed = capsys.readouterr().out

@@ -20,6 +20,7 @@ from soundscene_train.datasets.clips import Clip, require_undamaged
 from soundscene_train.errors import TrainingError
 from soundscene_train.evaluation import fuse_clips
 from soundscene_train.files import reading_arrays, whole, writing
+from soundscene_train.run_folders import how_to_test
 
 __all__ = ["ClipScores", "score_clips"]
 
@@ -117,8 +118,8 @@ class ClipScores:
         """
         path = folder / FILE_NAME
         if not path.is_file():
-            raise TrainingError(f"{folder} holds no {FILE_NAME}; run `soundscene-train evaluate` on it first")
-        with reading_arrays(path, "what `evaluate` wrote", "evaluate the run again") as held:
+            raise TrainingError(f"{folder} holds no {FILE_NAME}; {how_to_test(folder)}")
+        with reading_arrays(path, "what `evaluate` wrote", how_to_test(folder)) as held:
             arrays: Any = {name: held[name] for name in ("windows", "clip_of_window", "truth")}
             names = ("labels", "devices", "groups", "parts", "names")
             texts: Any = {name: tuple(str(text) for text in held[name]) for name in names}

@@ -32,6 +32,7 @@ from soundscene_train.files import make_folder
 from soundscene_train.plan import Plan
 from soundscene_train.report import headline, write_report
 from soundscene_train.responses import trained_responses
+from soundscene_train.run_folders import require_one_run
 from soundscene_train.scoring import score_windows
 from soundscene_train.stages.prepare import prepare_run
 from soundscene_train.stages.reporter import Reporter
@@ -109,8 +110,10 @@ def evaluate_run(
     Raises
     ------
     TrainingError
-        There is nothing to test on, what `settings` name is not there, or a network is not trained.
+        There is nothing to test on, what `settings` name is not there, or a network is not trained; or the folder is
+        a cross-validation's.
     """
+    require_one_run(folder)
     settings = require_assessment(plan, settings)
     selection, features = prepare_run(plan, reporter, jobs=jobs)
     if not selection.test_parts:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from soundscene.bundle import Bundle
 from soundscene_train.assessment.clip_scores import ClipScores
@@ -13,10 +13,9 @@ from soundscene_train.export import ExportNames, export_bundle
 from soundscene_train.files import read_json
 from soundscene_train.plan import Plan
 from soundscene_train.report import EVALUATION_NAME
+from soundscene_train.run_folders import how_to_test, require_one_run
 
 __all__ = ["export_run", "require_score_of"]
-
-_AGAIN: Final = "evaluate the run again"
 
 
 def export_run(plan: Plan, folder: Path, target: Path, names: ExportNames, metrics_from: Path | None = None) -> Bundle:
@@ -25,8 +24,10 @@ def export_run(plan: Plan, folder: Path, target: Path, names: ExportNames, metri
     Raises
     ------
     TrainingError
-        `metrics_from` holds no evaluation, or one of another recipe or of other data; or a network is not trained.
+        `metrics_from` holds no evaluation, or one of another recipe or of other data; or a network is not trained;
+        or the folder is a cross-validation's.
     """
+    require_one_run(folder)
     if metrics_from is not None:
         require_score_of(plan, metrics_from)
     home = metrics_from or folder
@@ -52,7 +53,7 @@ def require_score_of(plan: Plan, folder: Path) -> None:
             f"{folder} was trained on {held.dataset_name} in {held.data_dir}; its score says nothing about this run"
         )
     if not (folder / EVALUATION_NAME).is_file():
-        raise TrainingError(f"{folder} has not been evaluated; run `soundscene-train evaluate` on it first")
+        raise TrainingError(f"{folder} has not been evaluated; {how_to_test(folder)}")
     _evaluation_in(folder)
     _require_clips_of(plan, folder)
 
@@ -76,7 +77,7 @@ def _require_clips_of(plan: Plan, folder: Path) -> None:
 
 def _evaluation_in(folder: Path) -> dict[str, Any]:
     """Read what `evaluate` wrote, with all that a report is drawn of."""
-    evaluation: dict[str, Any] = read_json(folder / EVALUATION_NAME, "what `evaluate` wrote", _AGAIN)
+    evaluation: dict[str, Any] = read_json(folder / EVALUATION_NAME, "what `evaluate` wrote", how_to_test(folder))
     if "classifiers" not in evaluation.get("metrics", {}):
-        raise TrainingError(f"{folder / EVALUATION_NAME} was written by an earlier version; {_AGAIN}")
+        raise TrainingError(f"{folder / EVALUATION_NAME} was written by an earlier version; {how_to_test(folder)}")
     return evaluation

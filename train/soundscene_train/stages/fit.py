@@ -14,6 +14,7 @@ from soundscene_train.machines import Machines, join
 from soundscene_train.network import multiply_add_count
 from soundscene_train.plan import Plan
 from soundscene_train.recipe import Recipe
+from soundscene_train.run_folders import require_one_run
 from soundscene_train.runtime import start_keras
 from soundscene_train.stages.prepare import prepare_run
 from soundscene_train.stages.reporter import Reporter
@@ -31,10 +32,11 @@ def fit_run(
     Raises
     ------
     TrainingError
-        As `fit_runs`.
+        As `fit_runs`, or the folder is a cross-validation's.
     MissingExtraError
         Keras or its backend is not installed.
     """
+    require_one_run(folder)
     fit_runs([Training(plan, folder, network) for network in networks], reporter, jobs)
 
 
