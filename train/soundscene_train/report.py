@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from soundscene_train.assessment.page import REPORT_NAME, render
 from soundscene_train.assessment.text import calibration_lines, interval_text, parts_text, robustness_lines
-from soundscene_train.drawing import new_figure
+from soundscene_train.drawing import new_figure, save_figure
 from soundscene_train.evaluation import Result
 from soundscene_train.files import write_json, writing
 
@@ -125,7 +125,7 @@ def plot_confusion(path: Path, result: Result, labels: Sequence[str], title: str
     axes.set_xlabel("decided")
     axes.set_ylabel("true")
     axes.set_title(f"{title}: {result.correct_count} of {result.clip_count} clips, {result.accuracy:.1%}")
-    figure.savefig(path, dpi=120)
+    save_figure(figure, path, dpi=120)
 
 
 def _cells(confusion: Any) -> list[tuple[tuple[int, int], int]]:

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from soundscene_train.drawing import new_figure
+from soundscene_train.drawing import new_figure, save_figure
 
 __all__ = ["bars", "curve", "heat_map", "reliability_plot"]
 
@@ -91,6 +91,6 @@ def _svg(figure: Any) -> str:
 
     stream = io.StringIO()
     with mpl.rc_context({"svg.hashsalt": figure.axes[0].get_title(), "svg.fonttype": "path"}):
-        figure.savefig(stream, format="svg", metadata={"Date": None})
+        save_figure(figure, stream, format="svg", metadata={"Date": None})
     text = stream.getvalue()
     return text[text.index("<svg") :]

@@ -10,7 +10,7 @@ from typing import Any, Final
 from soundscene.settings import NETWORK_NAMES
 from soundscene_train.assessment.cost import LIMITS_BYTES
 from soundscene_train.compression.curve import Point
-from soundscene_train.drawing import new_figure
+from soundscene_train.drawing import new_figure, save_figure
 from soundscene_train.files import writing
 
 __all__ = ["format_points", "write_points"]
@@ -88,7 +88,7 @@ def _plot(path: Path, points: Sequence[Point], title: str) -> None:
         _make_logarithmic(right.yaxis)
     left.legend(fontsize=8)
     figure.suptitle(title)
-    figure.savefig(path, dpi=120)
+    save_figure(figure, path, dpi=120)
 
 
 def _make_logarithmic(axis: Any) -> None:

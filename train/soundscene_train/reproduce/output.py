@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from soundscene_train.drawing import new_figure
+from soundscene_train.drawing import new_figure, save_figure
 from soundscene_train.files import writing
 from soundscene_train.reproduce.tables import Entry
 
@@ -92,4 +92,4 @@ def _plot(path: Path, title: str, entries: Sequence[Entry]) -> None:
     axes.set_ylabel("accuracy, % (diamonds: the paper, on TAU)")
     axes.set_title(title)
     figure.legend(loc="outside lower center", fontsize=8, ncols=4)
-    figure.savefig(path, dpi=120)
+    save_figure(figure, path, dpi=120)

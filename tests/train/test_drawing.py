@@ -1,0 +1,48 @@
+"""Names that the user chose are drawn as they stand, in every plot."""
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from soundscene.settings import NETWORK_NAMES
+from soundscene_train.assessment import figures
+from soundscene_train.compression.curve import Point
+from soundscene_train.compression.output import write_points
+from soundscene_train.evaluation import evaluate
+from soundscene_train.recipe import StorageSettings
+from soundscene_train.report import plot_confusion
+from soundscene_train.reproduce.output import write_table
+from soundscene_train.reproduce.tables import Entry
+
+NAME = "a $_$ b"
+"""What matplotlib takes for a formula, and cannot parse."""
+
+
+def confusion(folder: Path) -> None:
+    labels = (NAME, "rain $")
+    result = evaluate(np.eye(2), np.arange(2), labels, ())
+    plot_confusion(folder / "confusion.png", result, labels, NAME)
+
+
+def report(folder: Path) -> None:
+    figures.bars(NAME, {NAME: 0.5}, {NAME: {"low": 0.1, "high": 0.9}})
+    figures.heat_map(NAME, [NAME], [NAME], [[0.5]], [[NAME]], x_label=NAME)
+    figures.curve(NAME, [(0.5, 1.0), (1.0, 1.0)], NAME)
+
+
+def reproduced(folder: Path) -> None:
+    write_table(folder, "table", NAME, [Entry(NAME, NAME, (50.0, 60.0), 55.0)], NAME)
+
+
+def compressed(folder: Path) -> None:
+    point = Point(StorageSettings(8), 1000, 900, 10, 5, 0.5, dict.fromkeys(NETWORK_NAMES, 5))
+    write_points(folder, [point, dataclasses.replace(point, nonzero_bytes=500)], NAME)
+
+
+@pytest.mark.parametrize("draw", [confusion, report, reproduced, compressed])
+def test_a_name_that_looks_like_a_formula_is_drawn(draw: Callable[[Path], None], tmp_path: Path) -> None:
+    """A class, a recipe or a data set with two dollars in its name ends no report."""
+    draw(tmp_path)
