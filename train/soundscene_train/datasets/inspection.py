@@ -34,6 +34,7 @@ __all__ = [
 _CLIPPED_LEVEL: Final = 0.999
 _CLIPPED_SHARE: Final = 0.001
 _SILENT_DBFS: Final = -80.0
+_MAX_ENERGY: Final = float(np.finfo(np.float32).max)  # the front end refuses a window that has more
 _SHOWN: Final = 3
 
 
@@ -175,9 +176,11 @@ def _inspect(clip: Clip) -> ClipFacts:
                 size = np.abs(block)
                 peak = max(peak, float(size.max()))
                 clipped += int((size >= _CLIPPED_LEVEL).sum())
-            count, rate_hz, defect = audio.sample_count, audio.sample_rate_hz, audio.defect
-    except AudioError as error:
-        return ClipFacts(*names, error=str(error))
+            count, rate_hz, error = audio.sample_count, audio.sample_rate_hz, audio.defect or ""
+    except AudioError as refusal:
+        return ClipFacts(*names, error=str(refusal))
+    if square > _MAX_ENERGY:
+        error = f"{clip.path}: holds absurd values, up to {peak:.3g} where full scale is 1.0"
     return ClipFacts(
         *names,
         seconds=count / rate_hz,
@@ -186,7 +189,7 @@ def _inspect(clip: Clip) -> ClipFacts:
         peak_dbfs=_decibels(peak),
         clipped_share=clipped / count,
         digest=digest.hexdigest(),
-        error=defect or "",
+        error=error,
     )
 
 
