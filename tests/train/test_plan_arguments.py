@@ -66,6 +66,17 @@ def test_the_data_set_is_a_word_of_its_own_or_an_option() -> None:
 
 
 @pytest.mark.parametrize(
+    "words", ["evaluate --bundle B", "evaluate --bundle B --data-dir D", "calibrate --bundle B --out C --data-dir D"]
+)
+def test_a_bundle_is_not_tested_on_what_nobody_named(words: str) -> None:
+    """No synthetic city is made for it: the command asks for --dataset; who names the city gets it."""
+    with pytest.raises(DatasetError, match="name with --dataset what the bundle shall hear, and with --data-dir"):
+        plan_from(make_parser().parse_args(words.split()), "")
+    plan, _ = plan_from(make_parser().parse_args([*words.split(), "--dataset", "synthetic"]), "")
+    assert plan.dataset_name == "synthetic"
+
+
+@pytest.mark.parametrize(
     ("words", "name"),
     [
         ("run", "synthetic"),

@@ -146,7 +146,7 @@ def _add_plan_arguments(parser: argparse.ArgumentParser, *, has_word: bool = Fal
     data = parser.add_mutually_exclusive_group()
     if has_word:
         data.add_argument("word", nargs="?", metavar="DATASET", help=f"{', '.join(DATASET_NAMES)} (synthetic)")
-    data.add_argument("--dataset", choices=DATASET_NAMES, default="synthetic", help="(synthetic; calibrate: none)")
+    data.add_argument("--dataset", choices=DATASET_NAMES, default="synthetic", help="(synthetic; with --bundle: none)")
     parser.add_argument("--data-dir", type=Path, metavar="DIR", help="where it lies; synthetic: where it is written")
     parser.add_argument("--cache-dir", type=Path, default=Path("runs/cache"), metavar="DIR", help="(runs/cache)")
     parser.add_argument(
@@ -199,6 +199,7 @@ def _add_subject_arguments(parser: argparse.ArgumentParser) -> None:
     subject.add_argument("--bundle", type=Path, metavar="DIR", help="a finished bundle, tested as it is served")
     parser.add_argument("--out", type=Path, metavar="DIR", help="with --bundle: the report's folder (evaluation)")
     _add_plan_arguments(parser)
+    parser.set_defaults(dataset=None)
 
 
 def _add_assessment_arguments(parser: argparse.ArgumentParser) -> None:

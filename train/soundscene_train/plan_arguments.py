@@ -34,7 +34,7 @@ def plan_from(arguments: argparse.Namespace, command: str) -> tuple[Plan, Path]:
     """
     dataset = getattr(arguments, "word", None) or arguments.dataset
     if dataset is None:
-        raise DatasetError("name with --dataset what lies in --data-dir")
+        raise DatasetError("name with --dataset what the bundle shall hear, and with --data-dir where it lies")
     require_known(dataset)
     recipe = _recipe_from(arguments)
     if arguments.data_dir is None and dataset != "synthetic":
