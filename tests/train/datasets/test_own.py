@@ -171,6 +171,37 @@ def test_a_table_of_another_shape_is_named(folder: Path, content: str, message: 
 
 
 @pytest.mark.parametrize(
+    ("misspelt", "meant"),
+    [
+        ("Group", "group"),
+        ("gruop", "group"),
+        ("folds", "fold"),
+        ("flod", "fold"),
+        ("FOLD", "fold"),
+        ("devise", "device"),
+    ],
+)
+def test_a_misspelt_column_is_named(folder: Path, misspelt: str, meant: str) -> None:
+    """Who misspells a column that may be left out hears of it, instead of getting folds that split its groups."""
+    rows = [{"path": row["path"], "label": row["label"], misspelt: row["group"]} for row in rows_of(folder)]
+    write_table(folder / "clips.csv", rows)
+    with pytest.raises(
+        DatasetError, match=rf"clips\.csv: has no column '{meant}', but '{misspelt}'; call it '{meant}'"
+    ):
+        open_dataset("csv", folder, fold_count=3)
+
+
+def test_columns_of_another_use_are_left_alone(folder: Path) -> None:
+    """A table may say more than is asked for, and have a column like one that it has."""
+    rows = rows_of(folder)
+    write_table(folder / "clips.csv", rows)
+    plain = open_dataset("csv", folder, fold_count=3)
+    more = {"Label": "Hum", "groups": "2", "device_id": "7", "remark": "", "level": "-30", "date": "2026-05-01"}
+    write_table(folder / "clips.csv", [row | more for row in rows])
+    assert open_dataset("csv", folder, fold_count=3) == plain
+
+
+@pytest.mark.parametrize(
     ("folds", "expected"),
     [
         (("1", "2", "3"), (("1", "2"), ("3",))),

@@ -11,7 +11,7 @@ from typing import Final
 
 from soundscene_train.datasets.clips import Clip, Dataset
 from soundscene_train.datasets.folds import assign_folds, require_groups_apart
-from soundscene_train.datasets.tables import read_table, require_audio, require_folder
+from soundscene_train.datasets.tables import read_table, require_audio, require_folder, require_spelt
 from soundscene_train.errors import DatasetError
 
 __all__ = ["open_csv", "open_folder", "own_name", "sound_files"]
@@ -66,12 +66,14 @@ def open_csv(path: Path, fold_count: int = 5) -> Dataset:
     Raises
     ------
     DatasetError
-        The table is not in this layout, a file is missing or named twice, or a group lies in two folds.
+        The table is not in this layout, a column is misspelt, a file is missing or named twice, or a group lies in two
+        folds.
     """
     table = path / "clips.csv" if path.is_dir() else path
     if not table.is_file():
         raise DatasetError(f"{table}: no such table; --data-dir must name it, or the folder of a clips.csv")
     rows = read_table(table, ("path", "label"))
+    require_spelt(table, rows[0], ("group", "device", "fold"))
     files = Counter(normpath(table.parent / row["path"]) for row in rows)
     twice = [relpath(name, table.parent) for name, count in files.items() if count > 1]
     if twice:

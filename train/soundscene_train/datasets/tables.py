@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Final
 
 from soundscene_train.datasets.clips import Clip
 from soundscene_train.errors import DatasetError
 
-__all__ = ["read_table", "require_audio", "require_folder"]
+__all__ = ["read_table", "require_audio", "require_folder", "require_spelt"]
 
 _SHOWN: Final = 3
 _DELIMITERS: Final = (",", ";", "\t")
+_ALIKE: Final = 0.75  # of four letters one may differ, or two be swapped
+_FEW_LETTERS: Final = 2
 
 
 def require_folder(path: Path, what: str) -> None:
@@ -52,6 +55,24 @@ def read_table(path: Path, columns: Iterable[str]) -> list[dict[str, str]]:
     if not rows:
         raise DatasetError(f"{path}: holds no rows")
     return rows
+
+
+def require_spelt(path: Path, header: Collection[str], optional: Iterable[str]) -> None:
+    """Refuse a column that is all but called as an optional one that is not there: it would be passed over.
+
+    Raises
+    ------
+    DatasetError
+        The name differs by case, or by a letter or two.
+    """
+    absent = [name for name in optional if name not in header]
+    for name in header:
+        for meant in get_close_matches(name.lower(), absent, n=1, cutoff=_ALIKE):
+            if abs(len(name) - len(meant)) <= _FEW_LETTERS:
+                raise DatasetError(
+                    f"{path}: has no column {meant!r}, but {name!r}; call it {meant!r} if it is meant to be that, or "
+                    "something less alike"
+                )
 
 
 def _named(values: list[str], header: list[str], place: str) -> dict[str, str]:
