@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -25,13 +26,38 @@ def test_a_plan_is_kept(esc_plan: Plan, tmp_path: Path) -> None:
     esc_plan.save(tmp_path / "run")
     assert Plan.load(tmp_path / "run") == esc_plan
     other = Plan(esc_plan.recipe.with_fit(epochs=9), "esc10", esc_plan.data_dir, esc_plan.cache_dir)
-    with pytest.raises(TrainingError, match="holds a run of another plan; name another --run folder, or remove"):
+    with pytest.raises(TrainingError, match=r"another plan: .*; name another folder .*, or remove this one"):
         other.save(tmp_path / "run")
     for content in ("", '{"recipe', "[]", '{"recipe": {"fit": {"epochs": "x"}}}'):
         (tmp_path / "run" / "plan.json").write_text(content)
         for use in (Plan.load, esc_plan.save):
-            with pytest.raises(TrainingError, match=r"plan\.json: not a plan of this version .* another --run folder"):
+            with pytest.raises(TrainingError, match=r"plan\.json: not a plan of this version .* name another folder"):
                 use(tmp_path / "run")
+
+
+def test_another_plan_is_told_by_what_differs(esc_plan: Plan, tmp_path: Path) -> None:
+    """Whoever is refused reads what settings are in the folder and what was asked for; commands may differ."""
+    replace(esc_plan, command="typed so").save(tmp_path)
+    esc_plan.require_free(tmp_path)
+    other = replace(esc_plan, recipe=esc_plan.recipe.with_fit(epochs=9), data_dir=Path("/own"), fold_count=3)
+    differ = (
+        f"recipe.fit.epochs is 2, not 9, data_dir is '{esc_plan.data_dir}', not '/own', fold_count is 5, not 3; name"
+    )
+    with pytest.raises(TrainingError, match=re.escape(differ)):
+        other.require_free(tmp_path)
+    with pytest.raises(
+        TrainingError, match=r"train_parts is None, not \['1'\], and 2 more; name another folder .*reproduce: --out"
+    ):
+        replace(other, train_parts=("1",), skipped=("a.wav",)).require_free(tmp_path)
+
+
+def test_a_plan_is_the_same_however_its_folders_were_typed(esc_plan: Plan, tmp_path: Path) -> None:
+    """A run that was begun with `..` in its folders goes on with their plain names, and the other way round."""
+    typed = replace(esc_plan, data_dir=tmp_path / "here" / ".." / "own", skipped=(f"{tmp_path}/here/../own/a.wav",))
+    plain = replace(esc_plan, data_dir=tmp_path / "own", skipped=(f"{tmp_path}/own/a.wav",))
+    for one, other in ((typed, plain), (plain, typed)):
+        one.save(tmp_path / one.data_dir.parent.name)
+        other.require_in(tmp_path / one.data_dir.parent.name)
 
 
 @pytest.fixture

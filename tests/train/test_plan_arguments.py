@@ -76,6 +76,22 @@ def test_a_bundle_is_not_tested_on_what_nobody_named(words: str) -> None:
     assert plan.dataset_name == "synthetic"
 
 
+def test_a_folder_has_one_name_however_it_is_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`own`, `./own` and `../home/own` are one plan; behind a link `..` stays, as it leads elsewhere."""
+    (tmp_path / "home" / "own").mkdir(parents=True)
+    (tmp_path / "elsewhere" / "below").mkdir(parents=True)
+    (tmp_path / "home" / "link").symlink_to(tmp_path / "elsewhere" / "below")
+    monkeypatch.chdir(tmp_path / "home")
+    words = "fit folder --recipe strong --data-dir {0} --cache-dir {0}/c --train-responses {0}/r --teacher {0}/t"
+    plans = [
+        plan_from(make_parser().parse_args(words.format(typed).split()), "")[0]
+        for typed in ("own", "./own", "../home/own", "link/../own")
+    ]
+    assert plans[0].data_dir == tmp_path / "home" / "own"
+    assert plans[0] == plans[1] == plans[2]
+    assert plans[3].data_dir == tmp_path / "home" / "link" / ".." / "own"
+
+
 @pytest.mark.parametrize(
     ("words", "name"),
     [

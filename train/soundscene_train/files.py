@@ -7,6 +7,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from os.path import normpath
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -15,10 +16,19 @@ from numpy.typing import NDArray
 
 from soundscene_train.errors import TrainingError
 
-__all__ = ["make_folder", "read_json", "reading", "reading_arrays", "whole", "write_json", "writing"]
+__all__ = ["make_folder", "one_name", "read_json", "reading", "reading_arrays", "whole", "write_json", "writing"]
 
 _DAMAGE: Final = (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile, zlib.error)
 """What json and numpy raise on files that are cut short, overwritten, or of another kind."""
+
+
+def one_name(path: Path) -> Path:
+    """Return the absolute path, without `..`, by which a place is known however it was typed; links stay as they are.
+
+    Behind a link `..` leads elsewhere than its letters say, and is kept.
+    """
+    plain = Path(normpath(path.absolute()))
+    return plain if plain.resolve() == path.resolve() else path.absolute()
 
 
 @contextmanager

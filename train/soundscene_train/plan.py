@@ -8,16 +8,17 @@ evaluation.json, evaluation.txt, confusion.png
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from reprlib import Repr
 from typing import Any, Final, Self
 
 from soundscene.frontend import Standardisation
 from soundscene_train.datasets import CitySettings, Dataset, Selection, open_dataset
 from soundscene_train.errors import DatasetError, TrainingError
 from soundscene_train.features import Features, FeatureSettings, Progress, has_features, prepare_features
-from soundscene_train.files import reading, write_json, writing
+from soundscene_train.files import one_name, reading, write_json, writing
 from soundscene_train.recipe import Recipe
 from soundscene_train.recipe_files import parse_recipe
 
@@ -27,13 +28,15 @@ STANDARDISATION_NAME: Final = "standardisation.json"
 """In a network's folder: the constants of its input."""
 
 _FILE_NAME: Final = "plan.json"
-_WITHOUT_PLAN: Final = (
-    "remove it and give the same command again, which keeps what is trained, or name another --run folder"
-)
+_ELSEWHERE: Final = "name another folder (--run; of reproduce: --out)"
+_WITHOUT_PLAN: Final = f"remove it and give the same command again, which keeps what is trained, or {_ELSEWHERE}"
 _CHANGED: Final = (
     "recordings to train on were added, removed, changed or labelled anew since; "
-    "put back what was there, or name another --run folder"
+    f"put back what was there, or {_ELSEWHERE}"
 )
+_SHOWN: Final = 3
+_VALUES: Final = Repr()
+_VALUES.maxstring = 300  # paths are shown whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +153,7 @@ class Plan:
             self.require_in(folder)
 
     def require_in(self, folder: Path) -> None:
-        """Refuse a folder that holds another plan.
+        """Refuse a folder that holds another plan, and say in what it differs.
 
         Raises
         ------
@@ -158,8 +161,8 @@ class Plan:
             It does, or it holds none.
         """
         held = Plan.load(folder)
-        if replace(held, command="", train_digest=self.train_digest) != replace(self, command=""):
-            raise TrainingError(f"{folder} holds a run of another plan; name another --run folder, or remove this one")
+        if differ := _differences(held._comparable(), self._comparable()):
+            raise TrainingError(f"{folder} holds a run of another plan: {differ}; {_ELSEWHERE}, or remove this one")
         if self.train_digest and held.train_digest not in {"", self.train_digest}:
             raise TrainingError(f"{folder}: {_CHANGED}")
 
@@ -180,6 +183,14 @@ class Plan:
 
     def _feature_settings(self, gain_db: float = 0.0) -> FeatureSettings:
         return FeatureSettings(self.recipe.front_end, self.recipe.fusion.short_clip, gain_db)
+
+    def _comparable(self) -> dict[str, Any]:
+        """Return what makes two plans one: neither how a place was typed, nor the command, nor what may come later."""
+        values = self._to_dict()
+        for name in ("data_dir", "cache_dir", "responses_dir", "teacher_dir"):
+            values[name] = None if values[name] is None else str(one_name(Path(values[name])))
+        values["skipped"] = [str(one_name(Path(name))) for name in values["skipped"]]
+        return {name: value for name, value in values.items() if name not in {"command", "train_digest"}}
 
     def _to_dict(self) -> dict[str, Any]:
         return {
@@ -216,6 +227,27 @@ class Plan:
             train_digest=values.get("train_digest", ""),
             command=values["command"],
         )
+
+
+def _differences(held: Mapping[str, Any], asked: Mapping[str, Any]) -> str:
+    """Say which settings of two plans differ, the first few; nothing if none does."""
+    of_held = dict(_settings(held))
+    found = [
+        f"{name} is {_VALUES.repr(of_held.get(name))}, not {_VALUES.repr(value)}"
+        for name, value in _settings(asked)
+        if of_held.get(name) != value
+    ]
+    more = f", and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+    return ", ".join(found[:_SHOWN]) + more
+
+
+def _settings(values: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield what is not a table of its own, named as `recipe.fit.epochs`."""
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _settings(value, f"{above}{name}.")
+        else:
+            yield f"{above}{name}", value
 
 
 def read_standardisation(folder: Path, network: str) -> Standardisation:

@@ -11,6 +11,7 @@ from soundscene_train.assessment.assess import AssessmentSettings
 from soundscene_train.datasets import OWN_NAMES, CitySettings, own_name, require_known
 from soundscene_train.errors import DatasetError, TrainingError
 from soundscene_train.export import ExportNames
+from soundscene_train.files import one_name
 from soundscene_train.plan import Plan
 from soundscene_train.recipe import Recipe
 from soundscene_train.recipe_files import load_recipe
@@ -45,14 +46,14 @@ def plan_from(arguments: argparse.Namespace, command: str) -> tuple[Plan, Path]:
     plan = Plan(
         recipe=recipe,
         dataset_name=dataset,
-        data_dir=(arguments.data_dir or default_data).absolute(),
-        cache_dir=arguments.cache_dir.absolute(),
+        data_dir=one_name(arguments.data_dir or default_data),
+        cache_dir=one_name(arguments.cache_dir),
         train_parts=None if arguments.train_parts is None else tuple(arguments.train_parts),
         test_parts=None if arguments.test_parts is None else tuple(arguments.test_parts),
         city=_QUICK_CITY if arguments.quick else CitySettings(),
         fold_count=arguments.folds,
-        responses_dir=None if arguments.train_responses is None else arguments.train_responses.absolute(),
-        teacher_dir=None if arguments.teacher is None else arguments.teacher.absolute(),
+        responses_dir=None if arguments.train_responses is None else one_name(arguments.train_responses),
+        teacher_dir=None if arguments.teacher is None else one_name(arguments.teacher),
         command=command,
     )
     suffix = "-folds" if arguments.stage == "cross-validate" else ""
