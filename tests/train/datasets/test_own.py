@@ -28,7 +28,7 @@ from soundscene_train.datasets.inspection import format_inspection, inspect_clip
 from soundscene_train.errors import DatasetError
 from soundscene_train.plan import Plan
 from soundscene_train.reproduce import run
-from soundscene_train.stages import Reporter, prepare_run, without_unreadable
+from soundscene_train.stages import Reporter, prepare_run
 from tests.conftest import NAME_NO_TEXT, needs_names_of_any_bytes
 from tests.train.conftest import make_tiny_recipe
 from tests.train.test_main import RECIPE
@@ -171,37 +171,6 @@ def test_a_table_of_another_shape_is_named(folder: Path, content: str, message: 
 
 
 @pytest.mark.parametrize(
-    ("misspelt", "meant"),
-    [
-        ("Group", "group"),
-        ("gruop", "group"),
-        ("folds", "fold"),
-        ("flod", "fold"),
-        ("FOLD", "fold"),
-        ("devise", "device"),
-    ],
-)
-def test_a_misspelt_column_is_named(folder: Path, misspelt: str, meant: str) -> None:
-    """Who misspells a column that may be left out hears of it, instead of getting folds that split its groups."""
-    rows = [{"path": row["path"], "label": row["label"], misspelt: row["group"]} for row in rows_of(folder)]
-    write_table(folder / "clips.csv", rows)
-    with pytest.raises(
-        DatasetError, match=rf"clips\.csv: has no column '{meant}', but '{misspelt}'; call it '{meant}'"
-    ):
-        open_dataset("csv", folder, fold_count=3)
-
-
-def test_columns_of_another_use_are_left_alone(folder: Path) -> None:
-    """A table may say more than is asked for, and have a column like one that it has."""
-    rows = rows_of(folder)
-    write_table(folder / "clips.csv", rows)
-    plain = open_dataset("csv", folder, fold_count=3)
-    more = {"Label": "Hum", "groups": "2", "device_id": "7", "remark": "", "level": "-30", "date": "2026-05-01"}
-    write_table(folder / "clips.csv", [row | more for row in rows])
-    assert open_dataset("csv", folder, fold_count=3) == plain
-
-
-@pytest.mark.parametrize(
     ("folds", "expected"),
     [
         (("1", "2", "3"), (("1", "2"), ("3",))),
@@ -269,18 +238,6 @@ def test_the_inspection_finds_what_deserves_a_look(folder: Path) -> None:
     assert "the same sound, under different label and fold and group: hiss/place-1/twin.wav, hum/place-0/0.wav" in text
     assert "1 cannot be read: hum/place-2/torn.wav" in text
     assert "8000 Hz: 1, 16000 Hz: 15" in text
-
-
-def test_what_the_front_end_would_refuse_cannot_be_read(folder: Path, tmp_path: Path) -> None:
-    """A file whose numbers are absurd is named by the inspection, and left out on demand before anything meets it."""
-    path = folder / "hum" / "place-1" / "scaled.wav"
-    soundfile.write(path, 1e20 * sound("hum", 7), RATE_HZ, subtype="FLOAT")
-    plan = Plan(make_tiny_recipe(), "folder", folder, tmp_path / "cache", fold_count=3)
-    with pytest.raises(DatasetError, match=r"scaled\.wav: holds absurd values, up to 1e\+19 .* --skip-unreadable"):
-        prepare_run(plan, Reporter())
-    kept = without_unreadable(plan, Reporter())
-    assert kept.skipped == (str(path),)
-    prepare_run(kept, Reporter())
 
 
 def test_a_sound_in_several_folds_is_remarked(folder: Path, tmp_path: Path) -> None:
