@@ -14,7 +14,7 @@ from soundscene_train.assessment.clip_scores import score_clips
 from soundscene_train.assessment.page import REPORT_NAME, render
 from soundscene_train.errors import TrainingError
 from soundscene_train.plan import Plan
-from soundscene_train.stages import Reporter
+from soundscene_train.stages import Reporter, require_clips
 
 __all__ = ["calibrated_bundle", "calibration_from_clips", "calibration_from_metrics"]
 
@@ -64,9 +64,12 @@ def calibration_from_clips(bundle: Bundle, plan: Plan, reporter: Reporter) -> tu
     ------
     TrainingError
         A clip was trained on, has a label the bundle does not know, or there are too few to tell.
+    DatasetError
+        Some of a user's own recordings cannot be read.
     """
     dataset = plan.dataset()
     clips = clips_to_test(bundle, dataset, plan.test_parts)
+    require_clips(plan, clips, reporter)
     scores = score_clips(SceneClassifier(bundle), clips, None, lambda done, total: reporter.step("clips", done, total))
     fused = scores.fused(bundle.fusion.rule)
     change = fit_temperature(fused, scores.truth)

@@ -34,7 +34,7 @@ from soundscene_train.report import headline, write_report
 from soundscene_train.responses import trained_responses
 from soundscene_train.run_folders import require_one_run
 from soundscene_train.scoring import score_windows
-from soundscene_train.stages.prepare import prepare_run
+from soundscene_train.stages.prepare import prepare_run, require_clips
 from soundscene_train.stages.reporter import Reporter
 
 __all__ = ["Evaluation", "evaluate_bundle", "evaluate_run", "require_assessment", "scores_of_test"]
@@ -152,6 +152,8 @@ def evaluate_bundle(
     ------
     TrainingError
         The bundle was trained on what it should be tested on, the labels differ, or what `settings` name is not there.
+    DatasetError
+        Some of a user's own recordings cannot be read.
     """
     held_out = bundle.provenance.get("recipe", {}).get("augmentation", {}).get("held_out_responses", ())
     trained = bundle.provenance.get("train_responses", ())
@@ -161,6 +163,7 @@ def evaluate_bundle(
     clips = clips_to_test(bundle, dataset, plan.test_parts)
     if settings.calibrate_from is not None:
         require_held_out(ClipScores.load(settings.calibrate_from), bundle.labels, clips)
+    require_clips(plan, clips, reporter, jobs)
     make_folder(folder)
     scores, summary = assess_bundle(bundle, clips, settings, folder, step=reporter.step, jobs=jobs)
     evaluation = Evaluation(results_of(scores, rule), {}, rule, bundle.labels, dict(summary))

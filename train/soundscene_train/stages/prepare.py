@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Final
 
 from soundscene_train.datasets import OWN_NAMES, Selection, build_city
+from soundscene_train.datasets.clips import Clip
 from soundscene_train.datasets.inspection import ClipFacts, inspect_clips, leaks, require_readable, unreadable
 from soundscene_train.datasets.sources import download, require_whole
 from soundscene_train.features import Features
 from soundscene_train.plan import Plan
 from soundscene_train.stages.reporter import Reporter
 
-__all__ = ["download_run", "inspect_run", "prepare_run", "without_unreadable"]
+__all__ = ["download_run", "inspect_run", "prepare_run", "require_clips", "without_unreadable"]
 
 _MEBIBYTE: Final = 1 << 20
 
@@ -57,6 +58,19 @@ def download_run(plan: Plan, reporter: Reporter, address: str | None = None) -> 
 def inspect_run(plan: Plan, reporter: Reporter, jobs: int = 1) -> list[ClipFacts]:
     """Decode every clip of a plan's data set once, to know what is in it."""
     return inspect_clips(plan.dataset(), jobs, _step(reporter, "looking at the clips"))
+
+
+def require_clips(plan: Plan, clips: Sequence[Clip], reporter: Reporter, jobs: int = 1) -> None:
+    """Read those of a user's own recordings that shall be scored once before: scoring should not break off at one.
+
+    Raises
+    ------
+    DatasetError
+        Some cannot be read; it names the first few, and the ways out.
+    """
+    if plan.dataset_name in OWN_NAMES:
+        looked_at = replace(plan.dataset(), clips=tuple(clips))
+        require_readable(inspect_clips(looked_at, jobs, _step(reporter, "looking at the clips")))
 
 
 def without_unreadable(plan: Plan, reporter: Reporter, jobs: int = 1) -> Plan:
