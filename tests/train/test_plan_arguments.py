@@ -82,7 +82,7 @@ def test_a_folder_has_one_name_however_it_is_typed(tmp_path: Path, monkeypatch: 
     (tmp_path / "elsewhere" / "below").mkdir(parents=True)
     (tmp_path / "home" / "link").symlink_to(tmp_path / "elsewhere" / "below")
     monkeypatch.chdir(tmp_path / "home")
-    words = "fit folder --recipe strong --data-dir {0} --cache-dir {0}/c --train-responses {0}/r --teacher {0}/t"
+    words = "fit folder --recipe strong --data-dir {0} --cache-dir {0}/.c --train-responses {0}/r --teacher {0}/t"
     plans = [
         plan_from(make_parser().parse_args(words.format(typed).split()), "")[0]
         for typed in ("own", "./own", "../home/own", "link/../own")
@@ -90,6 +90,48 @@ def test_a_folder_has_one_name_however_it_is_typed(tmp_path: Path, monkeypatch: 
     assert plans[0].data_dir == tmp_path / "home" / "own"
     assert plans[0] == plans[1] == plans[2]
     assert plans[3].data_dir == tmp_path / "home" / "link" / ".." / "own"
+
+
+@pytest.mark.parametrize(
+    ("words", "options"),
+    [
+        ("prepare folder", "--cache-dir"),
+        ("fit folder", "--cache-dir and --run"),
+        ("run folder --cache-dir ../cache --out ../home/bundle", "--run and --out"),
+        ("cross-validate folder --cache-dir ../cache --run .", "--run"),
+        ("reproduce figure3 folder --cache-dir ../cache", "--out"),
+        ("evaluate --bundle B --dataset folder", "--out"),
+        ("calibrate --bundle B --dataset folder --out link/made", "--out"),
+    ],
+)
+def test_nothing_is_written_among_the_classes(
+    words: str, options: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the folder of recordings it would be a class without sound; the refusal names the options that lead out."""
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "link").symlink_to(tmp_path / "home")
+    monkeypatch.chdir(tmp_path / "home")
+    arguments = make_parser().parse_args([*words.split(), "--data-dir", "."])
+    with pytest.raises(DatasetError, match=rf"holds a folder for each class, .* elsewhere with {options}$"):
+        (reproduction_from if arguments.stage == "reproduce" else plan_from)(arguments, "")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "fit folder --data-dir . --run ../run --cache-dir .cache",
+        "fit csv --data-dir .",
+        "fit folder --data-dir sounds",
+        "evaluate --bundle B --dataset folder --data-dir . --out ../evaluation",
+    ],
+)
+def test_beside_the_classes_anything_may_be_written(
+    words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another folder, a hidden one, or the folder of a table, which names its files."""
+    (tmp_path / "home").mkdir()
+    monkeypatch.chdir(tmp_path / "home")
+    plan_from(make_parser().parse_args(words.split()), "")
 
 
 @pytest.mark.parametrize(

@@ -208,10 +208,10 @@ def _evaluate_bundle(arguments: argparse.Namespace, command: str) -> None:
     from soundscene_train.stages import evaluate_bundle
 
     bundle = load_bundle(arguments.bundle)
-    folder = arguments.out or Path("evaluation")
+    folder, settings = arguments.out, assessment_from(arguments)
     with ConsoleReporter() as reporter:
         plan, _ = _plan_of(arguments, command, reporter)
-        evaluation = evaluate_bundle(bundle, plan, folder, reporter, assessment_from(arguments), jobs=arguments.jobs)
+        evaluation = evaluate_bundle(bundle, plan, folder, reporter, settings, jobs=arguments.jobs)
     _tell(evaluation, folder)
 
 

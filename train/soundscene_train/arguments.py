@@ -197,7 +197,13 @@ def _add_subject_arguments(parser: argparse.ArgumentParser) -> None:
     subject = parser.add_mutually_exclusive_group(required=True)
     subject.add_argument("--run", type=Path, metavar="DIR", help="the folder of `fit`")
     subject.add_argument("--bundle", type=Path, metavar="DIR", help="a finished bundle, tested as it is served")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="with --bundle: the report's folder (evaluation)")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("evaluation"),
+        metavar="DIR",
+        help="with --bundle: the report's folder (%(default)s)",
+    )
     _add_plan_arguments(parser)
     parser.set_defaults(dataset=None)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -29,7 +30,8 @@ def plan_from(arguments: argparse.Namespace, command: str) -> tuple[Plan, Path]:
     SettingsError
         The recipe is unknown or damaged.
     DatasetError
-        The data set is unknown, or it needs a folder and none is given, or the other way round.
+        The data set is unknown, or it needs a folder and none is given, or the other way round; or something would be
+        written among recordings, where each folder is a class.
     TrainingError
         Responses are given that the recipe would not train with.
     """
@@ -58,7 +60,9 @@ def plan_from(arguments: argparse.Namespace, command: str) -> tuple[Plan, Path]:
     )
     suffix = "-folds" if arguments.stage == "cross-validate" else ""
     default_run = Path("runs") / f"{dataset}-{recipe.name}{suffix}"
-    return plan, getattr(arguments, "run", None) or default_run
+    folder = getattr(arguments, "run", None) or default_run
+    _require_apart(plan, _written(arguments, plan, folder))
+    return plan, folder
 
 
 def reproduction_from(arguments: argparse.Namespace, command: str) -> tuple[Plan, Path, range]:
@@ -67,6 +71,7 @@ def reproduction_from(arguments: argparse.Namespace, command: str) -> tuple[Plan
     suffix = "-quick" if arguments.quick else ""
     first = arguments.seed or 0
     folder = arguments.out or Path("runs") / f"reproduce-{plan.dataset_name}{suffix}"
+    _require_apart(plan, {"--out": folder})
     return plan, folder, range(first, first + arguments.seeds)
 
 
@@ -86,6 +91,31 @@ def export_names(arguments: argparse.Namespace, plan: Plan, command: str) -> Exp
     recordings = (own_name(plan.data_dir) if is_own else "") or plan.dataset_name
     description = arguments.description or f"Trained on {recordings}"
     return ExportNames(arguments.name or recordings, arguments.bundle_version, description, command)
+
+
+def _written(arguments: argparse.Namespace, plan: Plan, folder: Path) -> dict[str, Path]:
+    """Return the folders that a stage writes into, by the options that name them."""
+    written = {} if arguments.stage in {"evaluate", "calibrate"} else {"--cache-dir": plan.cache_dir}
+    if arguments.stage in {"fit", "run", "cross-validate"}:
+        written["--run"] = folder
+    if getattr(arguments, "out", None) is not None:
+        written["--out"] = arguments.out
+    return written
+
+
+def _require_apart(plan: Plan, written: Mapping[str, Path]) -> None:
+    """Refuse to write where it would become a class: in a folder of recordings, unless it is hidden there."""
+    if plan.dataset_name != "folder":
+        return
+    home = plan.data_dir.resolve()
+    inside = {name: place.resolve() for name, place in written.items() if place.resolve().is_relative_to(home)}
+    tops = {name: place.relative_to(home).parts[:1] for name, place in inside.items()}
+    options = [name for name, top in tops.items() if not any(part.startswith(".") for part in top)]
+    if options:
+        raise DatasetError(
+            f"{plan.data_dir} holds a folder for each class, and what is written in it would be taken for one; name "
+            f"a folder elsewhere with {' and '.join(options)}"
+        )
 
 
 def _recipe_from(arguments: argparse.Namespace) -> Recipe:

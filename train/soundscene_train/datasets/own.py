@@ -48,7 +48,11 @@ def open_folder(folder: Path, fold_count: int = 5) -> Dataset:
     clips = [clip for home in classes for clip in _clips_of_class(home)]
     empty = sorted({home.name for home in classes} - {clip.label for clip in clips})
     if len(classes) < 2 or empty:
-        what = f"{', '.join(empty)} hold no audio" if empty else f"it holds {len(classes)}"
+        what = (
+            f"{', '.join(empty)} hold no audio: move elsewhere what is no class"
+            if empty
+            else f"it holds {len(classes)}"
+        )
         raise DatasetError(f"{folder}: expected at least two folders of recordings, one per class; {what}")
     return _make("folder", folder, clips, None, fold_count)
 
