@@ -31,12 +31,9 @@ def assign_folds(labels: Sequence[str], groups: Sequence[str], fold_count: int) 
     for label, group in zip(labels, groups, strict=True):
         members[group][label] += 1
     for label in sorted(set(labels)):
-        count = sum(label in classes for classes in members.values())
-        if count < fold_count:
-            raise DatasetError(
-                f"class {label!r} comes from {count} group{'s' * (count != 1)}, and {fold_count} folds need as many: "
-                f"record it in more places, or take fewer with --folds (at least 2)"
-            )
+        found = [group for group, classes in members.items() if label in classes]
+        if len(found) < fold_count:
+            raise DatasetError(_too_few(label, found, fold_count))
     totals = Counter(labels)
     folds: list[Counter[str]] = [Counter() for _ in range(fold_count)]
     chosen = {}
@@ -49,6 +46,19 @@ def assign_folds(labels: Sequence[str], groups: Sequence[str], fold_count: int) 
         folds[fold].update(classes)
         chosen[group] = str(fold + 1)
     return tuple(chosen[group] for group in groups)
+
+
+def _too_few(label: str, groups: Sequence[str], fold_count: int) -> str:
+    """Say what a class needs; from one group alone, no number of folds tests it by another."""
+    if len(groups) == 1:
+        return (
+            f"class {label!r} comes from 1 group, {groups[0]!r}, and {fold_count} folds need as many: add recordings "
+            "of another group, or leave the class out; correct its name if it is misspelt"
+        )
+    return (
+        f"class {label!r} comes from {len(groups)} groups, and {fold_count} folds need as many: record it in more "
+        "places, or take fewer with --folds (at least 2)"
+    )
 
 
 def require_groups_apart(groups: Sequence[str], folds: Sequence[str]) -> None:
