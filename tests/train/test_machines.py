@@ -1,5 +1,6 @@
 """Several machines train as one does, keep one set of files, and say so when they cannot."""
 
+import importlib
 import json
 import os
 import subprocess
@@ -150,6 +151,8 @@ def test_two_machines_train_as_one_does() -> None:
 
 def test_only_the_first_machine_writes(esc_plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another machine trains the same epochs and leaves no file behind."""
+    start_tensorflow()
+    importlib.import_module("keras")  # with its usual backend, whatever the variables of several machines say
     for name, value in environment_of(1, 2, 9).items():
         monkeypatch.setenv(name, value)
     told: list[int] = []

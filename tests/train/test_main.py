@@ -269,6 +269,18 @@ def test_what_is_needed_later_is_looked_for_first(
     assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["thesis.txt"]
 
 
+def test_another_backend_is_refused_where_the_engine_is_tensorflows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The fast engine takes gradients of TensorFlow's own variables; that is said before anything is computed."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    for words in ("fit --quick", "cross-validate --quick", "reproduce table4 --quick"):
+        assert main(words.split()) == 2
+        assert "KERAS_BACKEND=jax is for --engine keras; unset it" in capsys.readouterr().err.splitlines()[-1]
+    assert not list(tmp_path.rglob("*.wav"))
+
+
 @pytest.mark.parametrize("swallowed", [False, True])
 def test_an_interruption_says_how_to_go_on(
     swallowed: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

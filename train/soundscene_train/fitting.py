@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, wait
 from contextlib import contextmanager, suppress
@@ -72,9 +73,13 @@ def require_ingredients(plan: Plan) -> None:
     Raises
     ------
     TrainingError
-        The recipe asks for a teacher and none is named, or the other way round; or a folder is not what it should be.
+        The recipe asks for a teacher and none is named, or the other way round; or a folder is not what it should be;
+        or Keras is to run on what the engine does not.
     """
     recipe = plan.recipe
+    backend = os.environ.get("KERAS_BACKEND", "tensorflow")
+    if recipe.fit.engine == "fast" and backend != "tensorflow":
+        raise TrainingError(f"KERAS_BACKEND={backend} is for --engine keras; unset it, or name that engine")
     if (recipe.fit.teacher_share > 0.0) != (plan.teacher_dir is not None):
         raise TrainingError("a recipe with teacher_share above 0 needs --teacher, a run's folder; others take none")
     if plan.teacher_dir is not None:
