@@ -11,6 +11,7 @@ from typing import Final, Self
 from soundscene import __version__
 from soundscene.bundle import Bundle
 from soundscene.classifier import SceneClassifier
+from soundscene.errors import SettingsError
 from soundscene_worker.broker.errors import AccessDenied, BrokerError, TopicMissing
 from soundscene_worker.broker.protocol import Admin, Cluster, Consumer
 from soundscene_worker.broker.rights import Right, in_words, of_worker
@@ -48,10 +49,16 @@ class WorkerService:
     BundleError
         The networks cannot be used.
     SettingsError
-        The HTTP address cannot be used.
+        The HTTP address cannot be used; or chunks may be longer than the hold-back, see ADR 3, which a replay, never
+        started again in the middle, may bear.
     """
 
     def __init__(self, settings: WorkerSettings, cluster: Cluster, log: EventLog) -> None:
+        if settings.max_chunk_seconds > settings.hold_back_seconds:
+            raise SettingsError(
+                f"max_chunk_seconds ({settings.max_chunk_seconds:g}) must not exceed hold_back_seconds "
+                f"({settings.hold_back_seconds:g}): a longer chunk that is late could be taken after a restart"
+            )
         self._settings, self._cluster, self._log = settings, cluster, log
         topics = (settings.chunks_topic, settings.predictions_topic, settings.dead_letters_topic)
         self._rights = of_worker(*topics, settings.group_id)

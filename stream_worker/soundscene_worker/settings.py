@@ -190,11 +190,6 @@ class WorkerSettings(BaseModel):
         _ = (self.connection, self.consuming, self.producing, self.limits, self.dead_letters, self.protection)
         if len({self.chunks_topic, self.predictions_topic, self.dead_letters_topic}) < 3:
             raise SettingsError("chunks_topic, predictions_topic and dead_letters_topic must be three different topics")
-        if self.max_chunk_seconds > self.hold_back_seconds:
-            raise SettingsError(
-                f"max_chunk_seconds ({self.max_chunk_seconds:g}) must not exceed hold_back_seconds "
-                f"({self.hold_back_seconds:g}): a longer chunk that is late could be taken after a restart"
-            )
         return self
 
     @property

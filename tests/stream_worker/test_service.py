@@ -165,13 +165,15 @@ def test_the_settings_protect_the_metrics(cluster: MemoryCluster, tmp_path: Path
     assert "hunter2" not in lines.getvalue()
 
 
-def test_a_bundle_or_address_that_cannot_be_used_stops_the_start(cluster: MemoryCluster, tmp_path: Path) -> None:
-    """Nothing is consumed with networks that are not there, or where nobody could see the metrics."""
+def test_what_cannot_be_used_stops_the_start(cluster: MemoryCluster, tmp_path: Path) -> None:
+    """Nothing is consumed with networks that are not there, unseen metrics, or chunks that a restart may judge anew."""
     log = EventLog(io.StringIO())
     with pytest.raises(BundleError, match=str(tmp_path)):
         WorkerService(SETTINGS.model_copy(update={"bundle": tmp_path}), cluster, log)
     with pytest.raises(SettingsError, match="cannot listen"):
         WorkerService(SETTINGS.model_copy(update={"http_host": "192.0.2.1"}), cluster, log)
+    with pytest.raises(SettingsError, match=r"max_chunk_seconds \(20\) must not exceed hold_back_seconds \(10\)"):
+        WorkerService(SETTINGS.model_copy(update={"max_chunk_seconds": 20.0}), cluster, log)
 
 
 def test_a_new_bundle_takes_over_while_the_worker_runs(

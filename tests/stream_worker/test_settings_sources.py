@@ -57,8 +57,6 @@ def test_every_setting_can_be_given_everywhere(tmp_path: Path) -> None:
         (["--group-id", ""], "group_id"),
         (["--chunks-topic", "a b"], "chunks_topic.*'a b'"),
         (["--chunks-topic", "scene.predictions"], "three different topics"),
-        (["--max-chunk-seconds", "20"], r"max_chunk_seconds \(20\) must not exceed hold_back_seconds \(10\)"),
-        (["--hold-back-seconds", "5"], r"max_chunk_seconds \(10\) must not exceed hold_back_seconds \(5\)"),
         (["--http-port", "65536"], "http_port.*65535"),
         (["--compression", "rar"], "compression must be one of none, gzip"),
         (["--assignor", "random"], "assignor must be one of cooperative-sticky, range"),
