@@ -300,6 +300,9 @@ def test_an_interruption_says_how_to_go_on(
     assert capsys.readouterr().err == (
         "soundscene-train: interrupted; the same command goes on from the last checkpoint\n"
     )
+    monkeypatch.setattr(command_line, "_compress", interrupted)
+    assert main(["compress", "--run", "R"]) == 130
+    assert capsys.readouterr().err == "soundscene-train: interrupted; the same command begins anew\n"
     monkeypatch.setattr(command_line, "_fit", raise_system_error)
     with pytest.raises(SystemError, match="of its own"):
         main(["fit", "--quick"])
