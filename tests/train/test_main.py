@@ -85,9 +85,10 @@ def test_run_goes_all_the_way_and_goes_on(
         require_score_of(replace(plan, dataset_name="folder", data_dir=tmp_path), tmp_path / "own")
     with pytest.raises(TrainingError, match="trained by another recipe"):
         export_run(replace(plan, recipe=plan.recipe.with_fit(epochs=9)), run, tmp_path / "no", names, metrics_from=run)
-    (tmp_path / "own" / "evaluation.json").write_text('{"metrics": {"accuracy_by_classifier": {}}}')
-    with pytest.raises(TrainingError, match="written by an earlier version; run `soundscene-train evaluate` on this"):
-        require_score_of(replace(plan, dataset_name="folder"), tmp_path / "own")
+    for content in ('{"metrics": {"accuracy_by_classifier": {}}}', '{"metrics": null}', "[]"):
+        (tmp_path / "own" / "evaluation.json").write_text(content)
+        with pytest.raises(TrainingError, match="written by an earlier version; run `soundscene-train evaluate` on"):
+            require_score_of(replace(plan, dataset_name="folder"), tmp_path / "own")
     correct = 0
     classifier = SceneClassifier(bundle)
     for path in sorted((esc_folder / "audio").glob("3-*.wav")):

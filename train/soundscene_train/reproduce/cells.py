@@ -157,7 +157,7 @@ def _held(cell: Cell, folder: Path, test: str) -> Results | None:
     """Return the figures that an earlier call found, if they are of these test clips and of all the cell's inputs."""
     path = folder / _RESULT
     held = read_json(path, "the figures of a cell", "remove it to test the cell again") if path.is_file() else {}
-    results: Results = held.get("results", {}) if held.get("test") == test else {}
+    results: Results = held["results"] if isinstance(held, dict) and held.get("test") == test else {}
     return results if set(cell.inputs) <= set(results) else None
 
 

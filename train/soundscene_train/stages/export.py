@@ -77,7 +77,8 @@ def _require_clips_of(plan: Plan, folder: Path) -> None:
 
 def _evaluation_in(folder: Path) -> dict[str, Any]:
     """Read what `evaluate` wrote, with all that a report is drawn of."""
-    evaluation: dict[str, Any] = read_json(folder / EVALUATION_NAME, "what `evaluate` wrote", how_to_test(folder))
-    if "classifiers" not in evaluation.get("metrics", {}):
+    evaluation = read_json(folder / EVALUATION_NAME, "what `evaluate` wrote", how_to_test(folder))
+    metrics = evaluation.get("metrics") if isinstance(evaluation, dict) else None
+    if not isinstance(metrics, dict) or "classifiers" not in metrics:
         raise TrainingError(f"{folder / EVALUATION_NAME} was written by an earlier version; {how_to_test(folder)}")
-    return evaluation
+    return dict(evaluation)
