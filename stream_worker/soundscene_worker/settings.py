@@ -80,8 +80,12 @@ class WorkerSettings(BaseModel):
     buffered_bytes: int = Field(
         default=2 * 1024**3, ge=1, description="most memory the open windows of all devices may hold (bytes)"
     )
-    max_chunk_bytes: int = Field(default=_LIMITS.max_bytes, ge=1, description="largest payload taken (bytes)")
-    max_chunk_seconds: float = Field(default=_LIMITS.max_seconds, gt=0, description="longest chunk taken (s)")
+    max_chunk_bytes: int = Field(
+        default=_LIMITS.max_bytes, ge=1, description="largest payload taken, 8 MiB at most (bytes)"
+    )
+    max_chunk_seconds: float = Field(
+        default=_LIMITS.max_seconds, gt=0, description="longest chunk taken, for a worker at most the hold-back (s)"
+    )
     dead_letter_payload: bool = Field(
         default=_LETTERS.include_payload,
         description="keep refused sound in the dead letters, readable by who reads the topic",
