@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Final
 
 from soundscene.errors import SceneError
@@ -16,6 +18,8 @@ EXIT_UNUSABLE: Final = 2
 """An option, a file or a service cannot be used; argparse exits with the same code."""
 
 EXIT_INTERRUPTED: Final = 130
+
+_CANNOT_PRINT: Final = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EBADF}
 
 
 def run_command(name: str, run: Callable[[], int]) -> int:
@@ -33,6 +37,8 @@ def run_command(name: str, run: Callable[[], int]) -> int:
     int
         The exit code.
     """
+    if sys.stdout is None:  # closed by whoever started us; a file of ours must not become descriptor 1
+        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - until the process ends
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal that lacks a character must not end the command
@@ -43,11 +49,25 @@ def run_command(name: str, run: Callable[[], int]) -> int:
         print(f"{name}: {printable(str(error))}", file=sys.stderr)
         return EXIT_UNUSABLE
     except BrokenPipeError:  # the reader, `head` perhaps, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard_output()
         return 1
+    except OSError as error:
+        if error.filename is not None or error.errno not in _CANNOT_PRINT:
+            raise
+        _discard_output()
+        print(f"{name}: the output cannot be written: {error.strerror}", file=sys.stderr)
+        return EXIT_UNUSABLE
+    except MemoryError as error:
+        print(f"{name}: not enough memory: {printable(str(error)) or 'free some'}", file=sys.stderr)
+        return EXIT_UNUSABLE
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
     return code
+
+
+def _discard_output() -> None:
+    """Let the interpreter's last flush go nowhere, or it would end in a traceback."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def add_version(parser: argparse.ArgumentParser) -> None:

@@ -100,7 +100,7 @@ class FrontEndSettings:
             raise SettingsError(f"step_frames ({self.step_frames}) must not exceed {self.window_frames}")
         if self.cqt_max_frequency_hz >= self.sample_rate_hz / 2:
             raise SettingsError(
-                f"the top constant-Q bin ({self.cqt_max_frequency_hz:.0f} Hz) must lie below Nyquist "
+                f"the top constant-Q bin ({self.cqt_max_frequency_hz:.6g} Hz) must lie below Nyquist "
                 f"({self.sample_rate_hz / 2:.0f} Hz): raise cqt_bins_per_octave or lower cqt_min_frequency_hz"
             )
 

@@ -6,7 +6,9 @@ import argparse
 import os
 import subprocess
 import sys
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 import soundscene
@@ -15,6 +17,7 @@ from soundscene.errors import AudioError
 
 _PRINTING = """
 import sys
+from pathlib import Path
 from soundscene.commands import run_command
 
 def run():
@@ -42,6 +45,18 @@ def test_an_error_of_ours_is_one_line(capsys: pytest.CaptureFixture[str]) -> Non
     assert capsys.readouterr() == ("", "listen: a\ufffd[2J\ufffdb.wav: empty\n")
 
 
+def test_a_lack_of_memory_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    """Settings that ask for more than the machine has are told by the size asked for."""
+
+    def run() -> int:
+        return int(np.empty(2**50).size)
+
+    assert run_command("listen", run) == EXIT_UNUSABLE
+    line = capsys.readouterr().err
+    assert line.startswith("listen: not enough memory: Unable to allocate 8.00 PiB")
+    assert line.count("\n") == 1
+
+
 def test_an_interruption_is_quiet(capsys: pytest.CaptureFixture[str]) -> None:
     """Ctrl-C is exit code 130, without a traceback."""
 
@@ -59,6 +74,22 @@ def test_a_closed_pipe_is_quiet() -> None:
     done = subprocess.run([sys.executable, "-c", _PRINTING], stdout=writer, stderr=subprocess.PIPE, check=False)
     os.close(writer)
     assert (done.returncode, done.stderr) == (1, b"")
+
+
+def test_a_full_disk_behind_the_output_is_one_line() -> None:
+    """Where what is printed finds no room, the command says so and fails."""
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run([sys.executable, "-c", _PRINTING], stdout=full, stderr=subprocess.PIPE, check=False)
+    assert done.returncode == EXIT_UNUSABLE
+    assert done.stderr == b"listen: the output cannot be written: No space left on device\n"
+
+
+def test_a_closed_output_does_not_end_a_command() -> None:
+    """Started with its output closed, as some schedulers do, it does its work and prints nothing."""
+    done = subprocess.run(
+        ["sh", "-c", 'exec "$0" -c "$1" >&-', sys.executable, _PRINTING], stderr=subprocess.PIPE, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
 
 
 def test_what_a_terminal_lacks_is_replaced() -> None:

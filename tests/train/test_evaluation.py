@@ -81,7 +81,9 @@ def test_shapes_that_do_not_fit_are_refused(
 
 def test_the_report_is_text_json_a_picture_and_a_page(tmp_path: Path) -> None:
     """All four files appear and agree with the result; the page fetches nothing and closes every tag."""
-    clips = ClipScores(SCORES[None], np.arange(4), TRUTH, LABELS, DEVICES, ("",) * 4, ("3",), ("w", "x", "y", "z"))
+    clips = ClipScores(
+        np.stack([SCORES] * 3), np.arange(4), TRUTH, LABELS, DEVICES, ("",) * 4, ("3",), ("w", "x", "y", "z")
+    )
     results = {"product": evaluate(SCORES, TRUTH, LABELS, DEVICES)}
     metrics = {"tested_on": "part <3>", **headline(results, "product"), **summarise(clips, "product")}
     extra = {"title": "tiny", "labels": list(LABELS), "tested_on": ["3"], "metrics": metrics}

@@ -202,7 +202,7 @@ def test_one_network_is_trained_once_at_a_time(esc_plan: Plan, tmp_path: Path) -
     reporter = _Impatient(lambda: fit_run(esc_plan, run, Reporter(), ["mel"]))
     fit_run(esc_plan, run, reporter, ["mel"])
     assert reporter.refusals == [
-        f"{run / 'mel'}: another process is training this network; wait for it, or name another --run folder"
+        f"{run / 'mel'}: another process is training this network; wait for it, or train this one in another folder"
     ]
     epochs = [json.loads(line)["epoch"] for line in (run / "mel" / "history.jsonl").read_text().splitlines()]
     assert epochs == list(range(1, esc_plan.recipe.fit.epochs + 1))

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from soundscene_train.__main__ import main
 from soundscene_train.arguments import make_parser
 from soundscene_train.errors import DatasetError, TrainingError
 from soundscene_train.plan_arguments import export_names, plan_from, reproduction_from
@@ -114,6 +115,21 @@ def test_nothing_is_written_among_the_classes(
     arguments = make_parser().parse_args([*words.split(), "--data-dir", "."])
     with pytest.raises(DatasetError, match=rf"holds a folder for each class, .* elsewhere with {options}$"):
         (reproduction_from if arguments.stage == "reproduce" else plan_from)(arguments, "")
+
+
+@pytest.mark.parametrize("stage", ["export", "compress"])
+def test_what_comes_after_a_training_is_not_written_among_the_classes_either(
+    stage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`export` and `compress` know the recordings by the run's plan, and refuse a folder beside the classes."""
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.chdir(tmp_path)
+    words = ["fit", "folder", "--data-dir", "home", "--run", "run"]
+    plan_from(make_parser().parse_args(words), "")[0].save(Path("run"))
+    assert main([stage, "--run", "run", "--out", "home/made"]) == 2
+    assert "would be taken for one; name a folder elsewhere with --out" in capsys.readouterr().err
+    assert list(home.iterdir()) == []
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from soundscene.errors import SettingsError
-from soundscene_train.recipe import AugmentationSettings, FitSettings
+from soundscene_train.recipe import AugmentationSettings, FitSettings, Recipe
 
 
 @pytest.mark.parametrize(
@@ -24,6 +24,13 @@ def test_fit_settings_are_checked(fields: dict[str, Any]) -> None:
     """Settings that no training can follow do not come into being."""
     with pytest.raises(SettingsError, match=next(iter(fields))):
         FitSettings(**fields)
+
+
+@pytest.mark.parametrize("name", ["", ".", "../other", "a/b", "a\x00b", " ", "Lärm", 3])
+def test_a_name_that_no_folder_may_have_is_refused(name: Any) -> None:
+    """The name becomes that of a run's folder: it cannot lead elsewhere."""
+    with pytest.raises(SettingsError, match="name must be"):
+        Recipe(name=name)
 
 
 @pytest.mark.parametrize("fields", [{"mixup_alpha": -0.1}, {"frequency_mask_bands": -1}, {"time_mask_frames": -1}])

@@ -192,8 +192,10 @@ def _evaluate_stage(arguments: argparse.Namespace, command: str) -> None:
 def _export_stage(arguments: argparse.Namespace, command: str) -> None:
     """Write the bundle of a run that is trained."""
     from soundscene_train.plan import Plan
+    from soundscene_train.plan_arguments import require_apart
 
     plan = Plan.load(arguments.run)
+    require_apart(plan, {"--out": arguments.out or arguments.run})
     _export(plan, arguments.run, arguments, f"{plan.command}; {command}")
 
 
@@ -288,8 +290,10 @@ def _compress(arguments: argparse.Namespace, _: str) -> None:
     from soundscene_train.console import ConsoleReporter
     from soundscene_train.files import make_folder
     from soundscene_train.plan import Plan
+    from soundscene_train.plan_arguments import require_apart
 
     plan, folder = Plan.load(arguments.run), arguments.out or arguments.run
+    require_apart(plan, {"--out": folder})
     make_folder(folder)
     with ConsoleReporter() as reporter:
         points = trade_off(arguments.run, reporter)

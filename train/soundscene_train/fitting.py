@@ -181,7 +181,7 @@ def _alone_in(home: Path) -> Iterator[None]:
             lock.acquire()
         except Timeout as error:
             raise TrainingError(
-                f"{home}: another process is training this network; wait for it, or name another --run folder"
+                f"{home}: another process is training this network; wait for it, or train this one in another folder"
             ) from error
     try:
         yield

@@ -17,7 +17,7 @@ from soundscene_train.plan import Plan
 from soundscene_train.recipe import Recipe
 from soundscene_train.recipe_files import load_recipe
 
-__all__ = ["assessment_from", "export_names", "plan_from", "reproduction_from"]
+__all__ = ["assessment_from", "export_names", "plan_from", "reproduction_from", "require_apart"]
 
 _QUICK_CITY: Final = CitySettings(train_clips_per_scene=6, evaluate_clips_per_scene=3, clip_seconds=5.0)
 
@@ -61,7 +61,7 @@ def plan_from(arguments: argparse.Namespace, command: str) -> tuple[Plan, Path]:
     suffix = "-folds" if arguments.stage == "cross-validate" else ""
     default_run = Path("runs") / f"{dataset}-{recipe.name}{suffix}"
     folder = getattr(arguments, "run", None) or default_run
-    _require_apart(plan, _written(arguments, plan, folder))
+    require_apart(plan, _written(arguments, plan, folder))
     return plan, folder
 
 
@@ -71,7 +71,7 @@ def reproduction_from(arguments: argparse.Namespace, command: str) -> tuple[Plan
     suffix = "-quick" if arguments.quick else ""
     first = arguments.seed or 0
     folder = arguments.out or Path("runs") / f"reproduce-{plan.dataset_name}{suffix}"
-    _require_apart(plan, {"--out": folder})
+    require_apart(plan, {"--out": folder})
     return plan, folder, range(first, first + arguments.seeds)
 
 
@@ -103,7 +103,7 @@ def _written(arguments: argparse.Namespace, plan: Plan, folder: Path) -> dict[st
     return written
 
 
-def _require_apart(plan: Plan, written: Mapping[str, Path]) -> None:
+def require_apart(plan: Plan, written: Mapping[str, Path]) -> None:
     """Refuse to write where it would become a class: in a folder of recordings, unless it is hidden there."""
     if plan.dataset_name != "folder":
         return

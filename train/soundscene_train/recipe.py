@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -25,6 +26,7 @@ __all__ = [
 SCHEDULES: Final = ("constant", "cosine")
 ENGINES: Final = ("fast", "keras")
 DEVICES: Final = ("one", "all")
+_PLAIN_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 FLOAT_BITS: Final = 32
 """Bits of a weight that is stored as it was trained."""
 
@@ -210,7 +212,7 @@ class Recipe:
     Parameters
     ----------
     name : str
-        For reports and provenance.
+        For reports, provenance and a run's folder: letters, digits, dot, dash and underscore.
     seed : int >= 0
         Weights, order, augmentation and dropout follow from it.
     front_end, network, fit, augmentation, storage, fusion
@@ -228,6 +230,8 @@ class Recipe:
 
     def __post_init__(self) -> None:
         """Check what concerns the whole."""
+        is_plain = isinstance(self.name, str) and _PLAIN_NAME.fullmatch(self.name) is not None
+        _require(is_plain, "name must be letters, digits, '.', '_' or '-', the first a letter or digit", self.name)
         _require(self.seed >= 0, "seed must not be below 0", self.seed)
         needless = bool(self.fit.quantise_last_share) and self.storage.is_exact
         _require(not needless, "quantise_last_share needs weight_bits below 32 or pruned_share above 0", self.storage)

@@ -174,4 +174,7 @@ def _origin(letter: Record) -> tuple[str, int, Refused]:
         (letter.header(name) or b"").decode()
         for name in ("origin_topic", "origin_partition", "origin_offset", "origin_timestamp_ms")
     )
-    return topic, int(partition), Refused(int(offset), int(timestamp_ms))
+    numbers = int(partition), int(offset), int(timestamp_ms)
+    if not all(-(2**63) <= number < 2**63 for number in numbers):
+        raise ValueError("no record has such a place")
+    return topic, numbers[0], Refused(*numbers[1:])

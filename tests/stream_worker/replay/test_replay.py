@@ -232,8 +232,10 @@ def test_letters_whose_chunks_cannot_be_used_are_exit_code_1(
 def test_a_letter_that_is_none_is_passed_over(cluster: MemoryCluster, replay: Replay) -> None:
     """Strange records in the dead-letter topic are counted and cost nothing."""
     cluster.producer().send(DEAD_LETTERS, None, b"hello", [("origin_offset", b"many")])
+    beyond = [("origin_topic", CHUNKS.encode()), ("origin_partition", b"0"), ("origin_timestamp_ms", b"0")]
+    cluster.producer().send(DEAD_LETTERS, None, b"", [*beyond, ("origin_offset", b"9" * 30)])
     code, summary = replay("--dead-letters")
-    assert (code, summary["unreadable_letters"]) == (0, 1)
+    assert (code, summary["unreadable_letters"]) == (0, 2)
 
 
 def test_an_interrupted_replay_can_be_repeated(

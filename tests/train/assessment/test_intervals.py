@@ -33,6 +33,15 @@ def test_few_or_unknown_groups_fall_back(groups: tuple[str, ...]) -> None:
     assert accuracy_interval(np.array([True, False] * 3), groups).method == "wilson"
 
 
+@pytest.mark.parametrize("pattern", [[True, False, False], [True] * 3, [False] * 3])
+def test_groups_that_do_equally_well_fall_back(pattern: list[bool]) -> None:
+    """Drawn again, such groups always give the same share, which would promise certainty."""
+    hits, groups = np.array(pattern * 6), [str(index // 3) for index in range(18)]
+    interval = accuracy_interval(hits, groups)
+    assert interval == wilson(int(hits.sum()), 18)
+    assert interval.high - interval.low > 0.15
+
+
 def test_an_interval_over_seeds_is_students() -> None:
     """Three seeds at 1, 2, 3 give 2 +- 4.303 / sqrt 3; one seed gives none."""
     interval = mean_interval([1.0, 2.0, 3.0])

@@ -47,6 +47,11 @@ class ClipScores:
         The clips' paths.
     temperature : float in 0.05..20
         Of the calibration that fused scores get where they are served; 1 for a run, which has none.
+
+    Raises
+    ------
+    ValueError
+        They are not of the same windows, clips and labels.
     """
 
     windows: NDArray[np.float64]
@@ -58,6 +63,18 @@ class ClipScores:
     parts: tuple[str, ...]
     names: tuple[str, ...]
     temperature: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Check that all arrays are of the same windows, clips and labels."""
+        count = len(self.truth)
+        if self.windows.shape != (len(NETWORK_NAMES), len(self.clip_of_window), len(self.labels)):
+            raise ValueError(f"scores of shape {self.windows.shape} for {len(self.clip_of_window)} windows")
+        if not np.array_equal(np.unique(self.clip_of_window), np.arange(count)):
+            raise ValueError(f"windows that are not those of {count} clips")
+        if not {count} == {len(self.devices), len(self.groups), len(self.names)}:
+            raise ValueError(f"names, devices or groups that are not those of {count} clips")
+        if not set(self.truth.tolist()) <= set(range(len(self.labels))):
+            raise ValueError(f"clips of labels beyond the {len(self.labels)}")
 
     @classmethod
     def of(
@@ -124,7 +141,7 @@ class ClipScores:
             names = ("labels", "devices", "groups", "parts", "names")
             texts: Any = {name: tuple(str(text) for text in held[name]) for name in names}
             temperature = float(held["temperature"]) if "temperature" in held else 1.0  # older ones have none
-        return cls(**arrays, **texts, temperature=temperature)
+            return cls(**arrays, **texts, temperature=temperature)
 
 
 def score_clips(

@@ -56,8 +56,7 @@ def accuracy_interval(hits: NDArray[np.bool_], groups: Sequence[str] = (), seed:
     """Return the interval of an accuracy, over groups where they are known.
 
     Clips of one place or recording err together, so that drawing clips would promise too much. Wilson's interval is
-    taken where groups are unknown or fewer than five, and where every clip is right or wrong: a bootstrap of those
-    has no width.
+    taken where groups are unknown or fewer than five, and where all do equally well: a bootstrap of those has no width.
 
     Parameters
     ----------
@@ -70,11 +69,13 @@ def accuracy_interval(hits: NDArray[np.bool_], groups: Sequence[str] = (), seed:
     """
     correct = int(hits.sum())
     names = set(groups)
-    if "" in names or len(names) < _MIN_GROUPS or correct in {0, len(hits)}:
+    if "" in names or len(names) < _MIN_GROUPS:
         return wilson(correct, len(hits))
     _, member = np.unique(np.asarray(groups), return_inverse=True)
     right = np.bincount(member, weights=hits)
     total = np.bincount(member)
+    if np.ptp(right / total) == 0.0:
+        return wilson(correct, len(hits))
     drawn = np.random.default_rng(seed).integers(0, len(total), (_RESAMPLES, len(total)))
     shares = right[drawn].sum(axis=1) / total[drawn].sum(axis=1)
     low, high = np.quantile(shares, (0.025, 0.975))
