@@ -21,6 +21,7 @@ from soundscene_worker.http_server import Protection
 from soundscene_worker.logs import LogFormat, LogLevel
 from soundscene_worker.messages.chunk import ChunkLimits
 from soundscene_worker.messages.dead_letter import DeadLetterPolicy
+from soundscene_worker.messages.limits import LARGEST_CHUNK_BYTES
 from soundscene_worker.secret_files import read_secret
 
 __all__ = ["ENVIRONMENT_PREFIX", "WorkerSettings", "is_secret"]
@@ -81,7 +82,10 @@ class WorkerSettings(BaseModel):
         default=2 * 1024**3, ge=1, description="most memory the open windows of all devices may hold (bytes)"
     )
     max_chunk_bytes: int = Field(
-        default=_LIMITS.max_bytes, ge=1, description="largest payload taken, 8 MiB at most (bytes)"
+        default=_LIMITS.max_bytes,
+        ge=1,
+        le=LARGEST_CHUNK_BYTES,
+        description="largest payload taken, 8 MiB at most (bytes)",
     )
     max_chunk_seconds: float = Field(
         default=_LIMITS.max_seconds, gt=0, description="longest chunk taken, for a worker at most the hold-back (s)"

@@ -27,6 +27,12 @@ def test_a_number_without_end_is_refused_by_name(value: float) -> None:
             WorkerSettings.model_validate({name: value})
 
 
+def test_a_limit_of_chunks_that_is_too_large_is_refused_by_name() -> None:
+    """The message has the setting's own name, the bound and what was given."""
+    with pytest.raises(SettingsError, match=r"^max_chunk_bytes: .* or equal to 8388608, got '8388609'$"):
+        read_settings(["--max-chunk-bytes", "8388609"], {})
+
+
 def test_secrets_are_never_shown() -> None:
     """Neither the settings nor their parts nor an error message hold a password in their text."""
     environment = {

@@ -28,7 +28,7 @@ from soundscene_worker.command_line import (
     read_connection,
     require_rights,
 )
-from soundscene_worker.messages.limits import ChunkLimits
+from soundscene_worker.messages.limits import LARGEST_CHUNK_BYTES, ChunkLimits
 from soundscene_worker.messages.times import TimeFormatError, parse_time
 from soundscene_worker.secret_files import read_secret
 
@@ -63,6 +63,12 @@ def _run(options: argparse.Namespace, connect: Connect) -> int:
         raise SettingsError(f"expected --wait-seconds to be 0 or more, got {options.wait_seconds:g}")
     if not (0 <= options.grace_seconds < math.inf and 0 < options.look_seconds < math.inf):
         raise SettingsError("expected --grace-seconds to be 0 or more and --look-seconds above 0, both finite")
+    if not 0 < options.max_chunk_bytes <= LARGEST_CHUNK_BYTES:
+        raise SettingsError(
+            f"expected --max-chunk-bytes from 1 to {LARGEST_CHUNK_BYTES} (8 MiB), got {options.max_chunk_bytes}"
+        )
+    if not 0 < options.max_chunk_seconds < math.inf:
+        raise SettingsError(f"expected --max-chunk-seconds above 0 and finite, got {options.max_chunk_seconds:g}")
     limits = ChunkLimits(options.max_chunk_bytes, options.max_chunk_seconds)
     rules = Rules(
         options.hold_back_seconds,

@@ -13,6 +13,7 @@ __all__ = [
     "ASSIGNORS",
     "ATTEMPT_SETTINGS",
     "COMPRESSIONS",
+    "LARGEST_RECORD_BYTES",
     "SECURITY_PROTOCOLS",
     "ConsumerTuning",
     "KafkaConnection",
@@ -28,6 +29,11 @@ ATTEMPT_SETTINGS: Final = {"socket_connection_setup_timeout_ms": 4000, "socket_c
 
 Its own 10 s, doubled at each failure, would wait for a connection that died at birth long after the broker is back.
 """
+
+LARGEST_RECORD_BYTES: Final = 1024**2
+"""A producer sends no larger record; a topic with default settings would take 12 bytes more."""
+
+_BATCH_BYTES: Final = 65_536
 
 _SERVER: Final = re.compile(r"^(\[[0-9a-fA-F:]+\]|[A-Za-z0-9._-]+):(\d{1,5})$")
 
@@ -207,8 +213,6 @@ class ProducerTuning:
     ----------
     linger_seconds : float >= 0
         How long a batch may wait for company.
-    batch_bytes, request_bytes : int > 0
-        Size of a batch, and of the largest record.
     compression : str
         One of `COMPRESSIONS`; with anything but `none` and `gzip` every reader needs the codec.
     delivery_timeout_seconds : float > 0
@@ -220,8 +224,6 @@ class ProducerTuning:
     """
 
     linger_seconds: float = 0.005
-    batch_bytes: int = 65_536
-    request_bytes: int = 1_048_576
     compression: str = "none"
     delivery_timeout_seconds: float = 30.0
     block_seconds: float = 10.0
@@ -229,8 +231,8 @@ class ProducerTuning:
 
     def __post_init__(self) -> None:
         """Check every range."""
-        if self.linger_seconds < 0 or min(self.batch_bytes, self.request_bytes) < 1:
-            raise SettingsError("linger_seconds must not be negative, batch_bytes and request_bytes at least 1")
+        if self.linger_seconds < 0:
+            raise SettingsError(f"linger_seconds must not be negative, got {self.linger_seconds:g}")
         if self.compression not in COMPRESSIONS:
             raise SettingsError(f"compression must be one of {', '.join(COMPRESSIONS)}")
         if self.delivery_timeout_seconds <= self.linger_seconds or min(self.block_seconds, self.reconnect_seconds) <= 0:
@@ -246,8 +248,8 @@ class ProducerTuning:
             "enable_idempotence": True,
             "allow_auto_create_topics": False,
             "linger_ms": round(1000 * self.linger_seconds),
-            "batch_size": self.batch_bytes,
-            "max_request_size": self.request_bytes,
+            "batch_size": _BATCH_BYTES,
+            "max_request_size": LARGEST_RECORD_BYTES,
             "compression_type": None if self.compression == "none" else self.compression,
             "delivery_timeout_ms": round(1000 * self.delivery_timeout_seconds),
             "request_timeout_ms": round(1000 * min(5.0, second_attempt)),

@@ -16,7 +16,7 @@ from typing import Self
 
 from typing_extensions import override
 
-from soundscene_worker.broker.connection import ConsumerTuning, ProducerTuning
+from soundscene_worker.broker.connection import LARGEST_RECORD_BYTES, ConsumerTuning
 from soundscene_worker.broker.errors import (
     BrokerError,
     BrokerUnreachable,
@@ -28,10 +28,11 @@ from soundscene_worker.broker.errors import (
 from soundscene_worker.broker.protocol import Admin, Cluster, Commit, Consumer, Polled, Producer, Record, TopicPartition
 from soundscene_worker.broker.rebalance import Membership, shares
 from soundscene_worker.broker.rights import Right
+from soundscene_worker.broker.translation import WAYS_OUT
 
 __all__ = ["MemoryAdmin", "MemoryCluster", "MemoryConsumer", "MemoryProducer"]
 
-_MAX_RECORD_BYTES, _POLL_RECORDS = ProducerTuning().request_bytes, ConsumerTuning().poll_records
+_POLL_RECORDS = ConsumerTuning().poll_records
 
 
 @dataclass(slots=True)
@@ -352,10 +353,8 @@ class MemoryProducer(Producer):
         timestamp_ms: int | None = None,
         partition: int | None = None,
     ) -> None:
-        if len(value or b"") > _MAX_RECORD_BYTES:
-            raise RecordTooLarge(
-                f"a record of {len(value or b'')} bytes exceeds {_MAX_RECORD_BYTES}; send smaller ones"
-            )
+        if len(value or b"") > LARGEST_RECORD_BYTES:
+            raise RecordTooLarge(f"got a record of {len(value or b'')} bytes; {WAYS_OUT[RecordTooLarge]}")
         partitions = len(self._cluster.partitions(topic))
         if partition is None:
             partition = (next(self._without_key) if key is None else zlib.crc32(key)) % partitions

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Iterator
 from typing import Final
 
+from soundscene_worker.broker.connection import LARGEST_RECORD_BYTES
 from soundscene_worker.broker.errors import (
     AccessDenied,
     BrokerError,
@@ -55,7 +56,7 @@ WAYS_OUT: Final[dict[type[BrokerError], str]] = {
     AccessDenied: "check the certificates, the credentials and the rights of this user",
     TopicMissing: "create the topic, or correct its name",
     CommitRefused: "poll on; what is still assigned can be committed after the rebalance",
-    RecordTooLarge: "send smaller records, or raise max.message.bytes of the topic and request_bytes of the producer",
+    RecordTooLarge: f"send smaller ones: a producer takes {LARGEST_RECORD_BYTES} bytes, a topic its max.message.bytes",
     BrokerUnreachable: "check that a broker runs there and that the network lets us through",
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import threading
 from dataclasses import replace
@@ -95,8 +96,6 @@ def test_the_rules_are_those_of_the_worker(city: City, bundle: Path) -> None:
         ("--follow", "--http-password-file", "/nonexistent"),
         ("--idle-seconds", "0"),
         ("--hold-back-seconds", "inf"),
-        ("--max-chunk-seconds", "0"),
-        ("--max-chunk-seconds", "inf"),
         ("--bootstrap-servers", "nonsense"),
         ("--sasl-password-file", "/nonexistent"),
     ],
@@ -110,6 +109,23 @@ def test_what_cannot_be_used_ends_with_2(
     assert captured.err.startswith("soundscene-audit: ")
     assert captured.err.count("\n") == 1
     assert not captured.out
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("--max-chunk-bytes", "0"),
+        ("--max-chunk-bytes", "8388609"),
+        ("--max-chunk-seconds", "0"),
+        ("--max-chunk-seconds", "inf"),
+    ],
+)
+def test_a_limit_that_cannot_be_is_named_as_it_was_given(
+    city: City, bundle: Path, capsys: pytest.CaptureFixture[str], option: str, value: str
+) -> None:
+    """With what was expected, and with what was got."""
+    assert run(city, bundle, option, value) == 2
+    assert re.fullmatch(rf"soundscene-audit: expected {option} .*, got {value}\n", capsys.readouterr().err)
 
 
 def test_one_model_can_be_asked_by_name_and_version(city: City, bundle: Path) -> None:
