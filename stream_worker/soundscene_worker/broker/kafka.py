@@ -138,12 +138,6 @@ class KafkaConsumer(Consumer):
         return lags
 
     @override
-    def end_offsets(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
-        with translated("asking for end offsets"):
-            ends = self._client.end_offsets([*map(_theirs, partitions)], timeout_ms=self._timeout_ms)
-        return {_ours(p): end for p, end in ends.items()}
-
-    @override
     def reachable(self) -> bool:
         return bool(self._connection_count.value() > 0)
 

@@ -288,11 +288,6 @@ class MemoryConsumer(Consumer):
         return {p: max(0, self._cluster.log(p).end - at) for p, at in self._next_offsets.items()}
 
     @override
-    def end_offsets(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
-        self._cluster.require_up()
-        return {partition: self._cluster.log(partition).end for partition in partitions}
-
-    @override
     def reachable(self) -> bool:
         return not self._cluster.is_down
 

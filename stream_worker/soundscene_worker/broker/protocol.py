@@ -163,15 +163,6 @@ class Consumer(Protocol):
     def lag(self) -> dict[TopicPartition, int]:
         """Return how many records lie ahead, as far as known from what was fetched. Does not block; raises nothing."""
 
-    def end_offsets(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
-        """Return the offset the next record of each will get. Asks the broker.
-
-        Raises
-        ------
-        BrokerUnreachable
-            No answer in time.
-        """
-
     def reachable(self) -> bool:
         """Tell whether a broker is connected now. Does not block; any thread may ask."""
 
