@@ -23,7 +23,7 @@ _CAUSES: Final = (
     (
         r"is not valid for|[Hh]ostname mismatch",
         "the broker's certificate names another host: use a name that it holds in bootstrap_servers "
-        "(ssl_check_hostname = false accepts any)",
+        "(a worker with ssl_check_hostname = false accepts any)",
     ),
     (
         r"certificate has expired|not yet valid",
