@@ -188,7 +188,7 @@ SOUND = Row(
         Panel(
             "timeseries",
             "Dead letters per minute",
-            "Reports written, and reports withheld by the limit.",
+            "Reports written, withheld by the limit, or failed: their topic did not take them.",
             (Query(_per_minute("soundscene_dead_letters_total", "outcome"), "{{outcome}}"),),
         ),
     ),
@@ -280,7 +280,7 @@ WORKERS = Row(
         Panel(
             "timeseries",
             "Devices and sessions",
-            "Devices heard now; sessions that begin and chunks of devices beyond the limit, per minute.",
+            "Devices with metrics of their own; new sessions and chunks of devices beyond that limit, per minute.",
             (
                 Query("sum(soundscene_devices)", "devices"),
                 Query("60 * sum(rate(soundscene_sessions_opened_total[$__rate_interval]))", "new sessions"),

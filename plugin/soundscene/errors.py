@@ -1,9 +1,9 @@
-"""Every error this project raises on purpose.
+"""The root of every error this project raises on purpose, and those that the plugin raises.
 
 SceneError
 ├── AudioError         a signal or an audio file cannot be used
 ├── BundleError        a bundle is damaged, incomplete or does not fit this version
-├── SettingsError      a setting is outside its range
+├── SettingsError      a setting, an option or what it names cannot be used
 └── MissingExtraError  an optional dependency is not installed
 
 Each message says what was expected and the way out.
@@ -27,7 +27,7 @@ class BundleError(SceneError):
 
 
 class SettingsError(SceneError, ValueError):
-    """A setting is outside its range."""
+    """A setting, an option or what it names cannot be used."""
 
 
 class MissingExtraError(SceneError, ImportError):

@@ -26,8 +26,8 @@ max_devices = 1000
 
 Everything is checked before anything starts. A name the file should not have is refused; foreign variables in the
 environment are left alone. Secrets are taken from the environment, the file, or files of their own
-(`sasl_password_file`) which only their owner may read; not from the command line, which everybody on a machine can
-read. They are never logged; see [security.md](security.md).
+(`sasl_password_file`) which not everybody may read; not from the command line, which everybody on a machine can read.
+They are never logged; see [security.md](security.md).
 
 | exit code | meaning |
 |---|---|

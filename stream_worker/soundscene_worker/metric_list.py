@@ -125,7 +125,9 @@ METRICS: Final = (
         "Time per window and stage: `capture_to_worker` from the end of the window's sound to its arrival, `features`, "
         "`inference`, `total` from the end of the sound to publication. A sensor clock that runs ahead counts as 0.",
     ),
-    Definition("devices", "gauge", "devices", (), "Devices with an open session here."),
+    Definition(
+        "devices", "gauge", "devices", (), "Devices with metrics of their own; more than the limit are not counted."
+    ),
     Definition(
         "device_overflow_total",
         "counter",

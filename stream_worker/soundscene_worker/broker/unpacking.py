@@ -17,7 +17,7 @@ import zstandard
 __all__ = ["UNPACKED_BYTES", "UnpackingError", "unpack"]
 
 UNPACKED_BYTES: Final = 32 * 1024**2
-"""Most that a batch may unpack to: 24 times the largest record of a broker with default settings."""
+"""Most that a batch may unpack to: 32 times the largest batch of a broker with default settings."""
 
 _STEP_BYTES: Final = 1024**2
 _PIECE_BYTES: Final = 8 * 1024
