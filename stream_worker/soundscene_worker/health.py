@@ -33,16 +33,17 @@ class About:
 
     Parameters
     ----------
-    version : str
-        Of the program.
-    bundle : callable
-        Returns what the worker can tell apart now; called from the server's threads.
+    program, version : str
+        What answers here.
+    knows : callable
+        Returns what it can tell now; called from the server's threads.
     source_url : str or None
         Where the source of exactly this program is; None: this server hands it out itself.
     """
 
+    program: str
     version: str
-    bundle: Callable[[], str]
+    knows: Callable[[], str]
     source_url: str | None = None
 
 
@@ -90,7 +91,8 @@ class HealthServer:
     --------
     >>> from urllib.request import urlopen
     >>> checks = Checks(live={"loop": lambda: True}, ready={"broker": lambda: True})
-    >>> with HealthServer("127.0.0.1", 0, CollectorRegistry(), checks, About("0.1.0", lambda: "ten sounds")) as server:
+    >>> about = About("soundscene worker", "0.1.0", lambda: "ten sounds")
+    >>> with HealthServer("127.0.0.1", 0, CollectorRegistry(), checks, about) as server:
     ...     urlopen(f"{server.url}/ready").read()
     b'{"status": "ok", "checks": {"broker": true}}\n'
     """
@@ -156,11 +158,13 @@ class _Pages:
             return Page(encoder(self._registry), content_type)
 
     def _front(self) -> Page:
-        source = html.escape(self._about.source_url or "/source.tar.gz")
+        about = self._about
+        program, version, knows = map(html.escape, (about.program, about.version, about.knows()))
+        source = html.escape(about.source_url or "/source.tar.gz")
         links = "".join(f'<li><a href="{path}">{path}</a></li>' for path in ("/metrics", "/live", "/ready"))
         page = (
-            '<!doctype html><html lang="en"><meta charset="utf-8"><title>soundscene worker</title>'
-            f"<h1>soundscene worker {html.escape(self._about.version)}</h1><p>{html.escape(self._about.bundle())}</p>"
+            f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{program}</title>'
+            f"<h1>{program} {version}</h1><p>{knows}</p>"
             f"<ul>{links}</ul>"
             f'<p>Free software under the AGPL-3.0-or-later: <a href="{source}">its source</a>.</p></html>\n'
         )

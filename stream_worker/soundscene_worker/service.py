@@ -69,7 +69,7 @@ class WorkerService:
         registry = Registry()
         self._metrics = WorkerMetrics(registry, bundle, version=__version__, max_devices=settings.max_devices)
         self._watch = BundleWatch(bundle.directory, bundle.hash, settings.bundle_check_seconds, log, self._metrics)
-        about = About(__version__, lambda: _knows(self._classifier.bundle), settings.source_url)
+        about = About("soundscene worker", __version__, lambda: _knows(self._classifier.bundle), settings.source_url)
         where = settings.http_host, settings.http_port
         self._server = HealthServer(*where, registry, self._checks(), about, protection=settings.protection)
         log.event("http_listening", url=self._server.url)

@@ -19,6 +19,8 @@ from soundscene.errors import SettingsError
 from soundscene_worker.health import About, Checks, HealthServer
 from soundscene_worker.http_server import Protection
 
+ABOUT = About("soundscene worker", "0", str)
+
 
 class State:
     """What the checks look at."""
@@ -39,7 +41,9 @@ def server(state: State) -> Iterator[HealthServer]:
     checks = Checks(
         live={"loop": lambda: state.loop}, ready={"loop": lambda: state.loop, "broker": lambda: state.broker}
     )
-    with HealthServer("127.0.0.1", 0, registry, checks, About("0.1.0", lambda: "dog & rain")) as server:
+    with HealthServer(
+        "127.0.0.1", 0, registry, checks, About("soundscene worker", "0.1.0", lambda: "dog & rain")
+    ) as server:
         yield server
 
 
@@ -102,7 +106,7 @@ def test_the_front_page_offers_the_source(server: HealthServer) -> None:
 
 def test_an_operator_may_point_to_the_source() -> None:
     """A source_url takes the place of the archive."""
-    about = About("0.1.0", lambda: "dog", source_url="https://example.org/?a=1&b=2")
+    about = About("soundscene worker", "0.1.0", lambda: "dog", source_url="https://example.org/?a=1&b=2")
     with HealthServer("127.0.0.1", 0, CollectorRegistry(), Checks({}, {}), about) as server:
         assert b'href="https://example.org/?a=1&amp;b=2"' in get(server, "/")[1]
 
@@ -132,9 +136,9 @@ def test_scrapes_side_by_side_are_all_answered(server: HealthServer) -> None:
 
 def test_a_password_guards_all_but_the_probes(state: State) -> None:
     """Metrics name every device and ask for the password; who restarts processes needs none."""
-    checks, about = Checks({"loop": lambda: True}, {"loop": lambda: True}), About("0", str)
+    checks = Checks({"loop": lambda: True}, {"loop": lambda: True})
     guarded = Protection(password="hunter2")
-    with HealthServer("127.0.0.1", 0, CollectorRegistry(), checks, about, protection=guarded) as server:
+    with HealthServer("127.0.0.1", 0, CollectorRegistry(), checks, ABOUT, protection=guarded) as server:
         statuses = {
             path: get(server, path)[0].status for path in ("/", "/metrics", "/source.tar.gz", "/x", "/live", "/ready")
         }
@@ -145,14 +149,14 @@ def test_an_address_in_use_is_named(server: HealthServer) -> None:
     """The message says which address and what to change."""
     address = urlsplit(server.url)
     with pytest.raises(SettingsError, match=f"127.0.0.1:{address.port}.*choose another"):
-        HealthServer("127.0.0.1", address.port or 0, CollectorRegistry(), Checks({}, {}), About("0", str))
+        HealthServer("127.0.0.1", address.port or 0, CollectorRegistry(), Checks({}, {}), ABOUT)
 
 
 def test_closing_twice_is_harmless_and_frees_the_port() -> None:
     """After closing, nobody answers and the port can be taken again."""
-    first = HealthServer("127.0.0.1", 0, CollectorRegistry(), Checks({}, {}), About("0", str))
+    first = HealthServer("127.0.0.1", 0, CollectorRegistry(), Checks({}, {}), ABOUT)
     port = urlsplit(first.url).port or 0
     first.close()
     first.close()
-    with HealthServer("127.0.0.1", port, CollectorRegistry(), Checks({}, {}), About("0", str)) as second:
+    with HealthServer("127.0.0.1", port, CollectorRegistry(), Checks({}, {}), ABOUT) as second:
         assert get(second, "/live")[0].status == 200

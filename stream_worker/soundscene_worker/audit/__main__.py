@@ -40,6 +40,8 @@ __all__ = ["EXIT_LOSS", "main"]
 EXIT_LOSS = 1
 """Something is missing, differs or was not to be expected."""
 
+_KNOWS = "It tells which predictions are missing, repeated or wrong."
+
 _EPILOG = """\
 exit codes:
   0  every window that must exist was published, and nothing differs
@@ -120,7 +122,7 @@ def _watch(auditor: Auditor, options: argparse.Namespace) -> Verdict:
         signal.signal(number, lambda *_: stopping.set())
     watch = Watch(auditor, options.grace_seconds)
     checks = Checks(live={}, ready={"broker": lambda: bool(watch.metrics.values.get("audit_broker_reachable"))})
-    about = About(version("soundscene"), lambda: "auditor")
+    about = About("soundscene auditor", version("soundscene"), lambda: _KNOWS)
     where, registry = (options.http_host, options.http_port), watch.metrics.registry()
     with HealthServer(*where, registry, checks, about, protection=_protection(options)) as server:
         print(f"soundscene-audit: metrics at {server.url}/metrics", file=sys.stderr)

@@ -9,9 +9,11 @@ import signal
 import threading
 from dataclasses import replace
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 
+from scripts.processes import free_port
 from soundscene_worker.audit.__main__ import main
 from tests.stream_worker.audit.city import City, make_prediction
 
@@ -148,15 +150,24 @@ def test_the_causes_of_lost_sound_are_printed(city: City, bundle: Path, capsys: 
 def test_watching_serves_metrics_and_ends_with_the_verdict(
     city: City, bundle: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """SIGTERM stops it cleanly, and what is missing by then decides the exit code."""
+    """Its front page says whose they are; SIGTERM stops it cleanly, and what is missing by then decides the exit."""
     fill(city)
-    threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGTERM)).start()
+    port, pages = free_port(), list[bytes]()
+
+    def look_and_end() -> None:
+        try:
+            pages.append(urlopen(f"http://127.0.0.1:{port}/", timeout=10).read())
+        finally:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Timer(1.0, look_and_end).start()
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
-        assert run(city, bundle, "--follow", "--http-port", "0", "--look-seconds", "0.1") == 0
+        assert run(city, bundle, "--follow", "--http-port", str(port), "--look-seconds", "0.1") == 0
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)
     captured = capsys.readouterr()
     assert "/metrics" in captured.err
+    assert b"<h1>soundscene auditor " in pages[0]
     assert "All 3 windows that must exist were published" in captured.out
