@@ -29,7 +29,7 @@ from soundscene_worker.command_line import (
     require_rights,
 )
 from soundscene_worker.messages.limits import LARGEST_CHUNK_BYTES, ChunkLimits
-from soundscene_worker.messages.times import TimeFormatError, parse_time
+from soundscene_worker.messages.times import TimeFormatError, parse_milliseconds
 from soundscene_worker.secret_files import read_secret
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ def _protection(options: argparse.Namespace) -> Protection:
 
 def _milliseconds(text: str) -> int:
     try:
-        return round(1000 * parse_time(text).timestamp())
+        return parse_milliseconds(text)
     except TimeFormatError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
 

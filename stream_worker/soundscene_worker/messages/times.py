@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta, timezone
+from typing import Final
 
 from soundscene.errors import SceneError
 
-__all__ = ["TimeFormatError", "format_time", "parse_time"]
+__all__ = ["TimeFormatError", "format_time", "parse_milliseconds", "parse_time"]
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 _RFC_3339 = re.compile(
     r"(?P<date>\d{4}-\d\d-\d\d)[Tt](?P<minute>\d\d:\d\d):(?P<second>\d\d)(?:\.(?P<fraction>\d{1,18}))?"
@@ -58,6 +61,22 @@ def parse_time(text: str) -> datetime:
         return _to_utc(match)
     except (ValueError, OverflowError) as error:
         raise TimeFormatError(f"{text[:40]!r} is no time of the calendar: {error}") from None
+
+
+def parse_milliseconds(text: str) -> int:
+    """Read a time as milliseconds since 1970, cut off as the time stamps of records are.
+
+    Raises
+    ------
+    TimeFormatError
+        As `parse_time`.
+
+    Examples
+    --------
+    >>> parse_milliseconds("1970-01-01T00:00:01.2349Z")
+    1234
+    """
+    return (parse_time(text) - _EPOCH) // timedelta(milliseconds=1)
 
 
 def _to_utc(match: re.Match[str]) -> datetime:

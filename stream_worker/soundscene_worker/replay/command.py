@@ -14,7 +14,7 @@ from soundscene.errors import SettingsError
 from soundscene_worker.broker.protocol import Cluster
 from soundscene_worker.broker.rights import of_replay
 from soundscene_worker.command_line import require_rights
-from soundscene_worker.messages.times import TimeFormatError, parse_time
+from soundscene_worker.messages.times import TimeFormatError, parse_milliseconds
 from soundscene_worker.settings import WorkerSettings
 from soundscene_worker.settings_sources import make_parser, settings_from
 
@@ -131,11 +131,10 @@ def _margin_ms(seconds: float | None, replayer: Replayer) -> int:
 
 
 def _time_ms(option: str, text: str | None) -> int | None:
-    """Return milliseconds since 1970, cut off as those of records are."""
     if text is None:
         return None
     try:
-        return math.floor(1000 * parse_time(text).timestamp())
+        return parse_milliseconds(text)
     except TimeFormatError as error:
         raise SettingsError(f"{option}: {error}") from None
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from soundscene_worker.messages.times import TimeFormatError, format_time, parse_time
+from soundscene_worker.messages.times import TimeFormatError, format_time, parse_milliseconds, parse_time
 
 
 @given(st.datetimes(timezones=st.just(UTC)))
@@ -37,6 +37,19 @@ def test_texts_sort_as_times_do(first: datetime, second: datetime) -> None:
 def test_every_form_of_the_standard_is_read(text: str, expected: datetime) -> None:
     """Nanoseconds, offsets, lower case and leap seconds are RFC 3339 too."""
     assert parse_time(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "milliseconds"),
+    [
+        ("1970-01-01T00:00:00.0009Z", 0),
+        ("2026-05-01T12:00:00.003999Z", 1_777_636_800_003),
+        ("1969-12-31T23:59:59Z", -1000),
+    ],
+)
+def test_milliseconds_are_cut_off_as_those_of_records(text: str, milliseconds: int) -> None:
+    """What a record written within this millisecond has as its time stamp."""
+    assert parse_milliseconds(text) == milliseconds
 
 
 @pytest.mark.parametrize(
