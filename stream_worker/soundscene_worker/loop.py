@@ -94,7 +94,10 @@ class Worker:
     _last_commit: float = float("-inf")
 
     def stop(self) -> None:
-        """Ask the loop to end after its current turn; may be called from a signal handler or another thread."""
+        """Ask the loop to end after its current turn.
+
+        Any thread may call it, but no signal handler: it may interrupt whoever holds the lock that this needs.
+        """
         self._stopping.set()
 
     def run(self) -> None:

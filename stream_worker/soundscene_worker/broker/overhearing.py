@@ -99,6 +99,11 @@ def refusal(error: BaseException, causes: Sequence[BaseException], doing: str) -
         What it logged meanwhile.
     doing : str
         What was tried.
+
+    Returns
+    -------
+    BrokerError
+        `AccessDenied` when one side does not know or trust the other, `BrokerUnreachable` when nobody answered.
     """
     texts = [str(cause) for cause in causes]
     for sign, cause in _CAUSES:

@@ -129,6 +129,8 @@ class Consumer(Protocol):
         ------
         BrokerUnreachable
             No answer in time.
+        AccessDenied
+            This user may not read for the group.
         """
 
     def position(self, partition: TopicPartition) -> int:
@@ -138,6 +140,8 @@ class Consumer(Protocol):
         ------
         BrokerUnreachable
             No answer in time.
+        AccessDenied
+            This user may not read for the group, or not from the topic.
         """
 
     def commit(self, commits: Mapping[TopicPartition, Commit]) -> None:
@@ -149,6 +153,8 @@ class Consumer(Protocol):
             A rebalance is under way, or a partition is not this member's. Nothing was stored, or not all of it.
         BrokerUnreachable
             No answer in time; whether it was stored is unknown, and committing again is harmless.
+        AccessDenied
+            This user may not read for the group.
         """
 
     def seek(self, partition: TopicPartition, offset: int) -> None:
@@ -194,7 +200,7 @@ class Producer(Protocol):
         ------
         RecordTooLarge
             This record can never be sent.
-        TopicMissing, AccessDenied, BrokerUnreachable
+        TopicMissing, DeliveryDenied, AccessDenied, BrokerUnreachable
             Known at once; otherwise `flush` tells.
         """
 
@@ -204,8 +210,8 @@ class Producer(Protocol):
         Raises
         ------
         DeliveryFailed
-            One was refused or the time ran out. What failed is not sent again: the caller sends it again or gives it
-            up. The next flush speaks of later records only.
+            One was refused, as `DeliveryDenied` for want of a right, or the time ran out. What failed is not sent
+            again: the caller sends it again or gives it up. The next flush speaks of later records only.
         """
 
     def close(self, timeout_seconds: float = 5.0) -> None:
@@ -213,7 +219,7 @@ class Producer(Protocol):
 
 
 class Admin(Protocol):
-    """Looks at topics and makes them."""
+    """Looks at topics and makes them; what asks the broker raises BrokerUnreachable and AccessDenied."""
 
     def topics(self) -> dict[str, int]:
         """Return the names of all topics and their number of partitions. Asks the broker."""
@@ -234,7 +240,8 @@ class Admin(Protocol):
 class Cluster(Protocol):
     """Brokers that belong together: makes consumers, producers and readers.
 
-    Each method connects, and raises BrokerUnreachable when nobody answers in time.
+    Each method connects; it raises BrokerUnreachable when nobody answers in time, and AccessDenied when the
+    broker does not know us or we do not trust it.
     """
 
     def consumer(self, group_id: str, topics: Iterable[str]) -> Consumer:

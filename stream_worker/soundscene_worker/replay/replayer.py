@@ -96,6 +96,10 @@ class Replayer:
         How long the broker may take to acknowledge.
     progress : callable
         Called with each record.
+    now : callable
+        The time, for the latency in predictions.
+    summary : Summary
+        What was done so far.
     """
 
     cluster: Cluster

@@ -39,6 +39,10 @@ class Publisher:
         Gets one JSON object per chunk, after the broker has it.
     warn : callable
         Told when the broker is away.
+    monotonic : callable
+        Seconds of a clock that does not go back.
+    counts : Counter of str
+        What the broker has: `chunks`, and the faults among all that were due, by name.
     """
 
     producer: Producer

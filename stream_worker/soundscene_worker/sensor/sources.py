@@ -83,7 +83,7 @@ class Recordings:
     ----------
     paths : tuple of Path
         At least one; read a block at a time.
-    sample_rate_hz : int or None
+    wanted_rate_hz : int or None
         Rate of the device; None takes that of the first file. Files of another rate are resampled with soxr.
     is_looped : bool
         Begin again after the last one.

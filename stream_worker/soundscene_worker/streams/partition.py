@@ -100,6 +100,11 @@ class PartitionState:
         The rules.
     start : CommitPoint
         Where reading begins.
+
+    Attributes
+    ----------
+    position : int
+        Offset of the next record.
     """
 
     policy: StreamPolicy
