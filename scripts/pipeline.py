@@ -16,6 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
 from scripts.processes import Child, ServiceError, free_port, spawn, stop
+from soundscene_worker.defaults import CHUNKS_TOPIC, DEAD_LETTERS_TOPIC, PREDICTIONS_TOPIC
 
 READY_TIMEOUT_SECONDS = 60.0
 
@@ -24,15 +25,15 @@ READY_TIMEOUT_SECONDS = 60.0
 class Topics:
     """Names of the three topics of a path."""
 
-    chunks: str = "audio.chunks"
-    predictions: str = "scene.predictions"
-    dead_letters: str = "audio.dead-letters"
+    chunks: str = CHUNKS_TOPIC
+    predictions: str = PREDICTIONS_TOPIC
+    dead_letters: str = DEAD_LETTERS_TOPIC
 
     @classmethod
     def unique(cls) -> Self:
         """Return names that nobody uses yet."""
         suffix = uuid.uuid4().hex[:8]
-        return cls(f"audio.chunks-{suffix}", f"scene.predictions-{suffix}", f"audio.dead-letters-{suffix}")
+        return cls(*(f"{name}-{suffix}" for name in cls().names))
 
     @property
     def names(self) -> tuple[str, str, str]:

@@ -41,7 +41,7 @@ class DeadLetterPost:
     """
 
     def __init__(
-        self, producer: Producer, topic: str, metrics: _Metrics, log: EventLog, delivery_seconds: float = 60.0
+        self, producer: Producer, topic: str, metrics: _Metrics, log: EventLog, delivery_seconds: float
     ) -> None:
         self._producer, self._topic, self._metrics, self._log = producer, topic, metrics, log
         self._delivery_seconds = delivery_seconds

@@ -58,12 +58,12 @@ class LoopSettings:
     predictions_topic: str
     limits: ChunkLimits
     policy: StreamPolicy
-    poll_seconds: float = 0.5
-    poll_records: int = 64
-    turn_seconds: float = 1.0
-    buffered_bytes: int = 2 * 1024**3
-    commit_interval_seconds: float = 1.0
-    delivery_seconds: float = 60.0
+    poll_seconds: float
+    poll_records: int
+    turn_seconds: float
+    buffered_bytes: int
+    commit_interval_seconds: float
+    delivery_seconds: float
 
 
 @dataclass(slots=True)

@@ -26,7 +26,7 @@ from soundscene_worker.scoring import SceneScorer
 from soundscene_worker.settings import WorkerSettings
 from soundscene_worker.streams.policy import StreamPolicy
 
-__all__ = ["WorkerService", "stream_policy"]
+__all__ = ["WorkerService", "loop_settings", "stream_policy"]
 
 _RIGHTS_SECONDS: Final = 1.0
 """Between two looks for rights that are missing at the start."""
@@ -100,12 +100,12 @@ class WorkerService:
         settings = self._settings
         self._consumer = self._cluster.consumer(settings.group_id, [settings.chunks_topic])
         producer, letter_producer = self._cluster.producer(), self._cluster.producer()
-        loop_settings = self._loop_settings()
+        for_loop = loop_settings(settings, self._classifier.bundle)
         letter_post = DeadLetterPost(
-            letter_producer, settings.dead_letters_topic, self._metrics, self._log, loop_settings.delivery_seconds
+            letter_producer, settings.dead_letters_topic, self._metrics, self._log, for_loop.delivery_seconds
         )
         self._worker = Worker(
-            settings=loop_settings,
+            settings=for_loop,
             consumer=self._consumer,
             producer=producer,
             scorer=SceneScorer(self._classifier),
@@ -206,19 +206,20 @@ class WorkerService:
                 where = settings.bootstrap_servers
                 raise TopicMissing(f"there is no topic {topic!r} at {where}; create the topic, or correct its name")
 
-    def _loop_settings(self) -> LoopSettings:
-        settings = self._settings
-        return LoopSettings(
-            predictions_topic=settings.predictions_topic,
-            limits=settings.limits,
-            policy=stream_policy(settings, self._classifier.bundle),
-            poll_seconds=settings.poll_seconds,
-            poll_records=settings.poll_records,
-            turn_seconds=settings.turn_seconds,
-            buffered_bytes=settings.buffered_bytes,
-            commit_interval_seconds=settings.commit_interval_seconds,
-            delivery_seconds=2 * settings.delivery_timeout_seconds,  # the producer gives up first, with a reason
-        )
+
+def loop_settings(settings: WorkerSettings, bundle: Bundle) -> LoopSettings:
+    """Return what the loop needs to know."""
+    return LoopSettings(
+        predictions_topic=settings.predictions_topic,
+        limits=settings.limits,
+        policy=stream_policy(settings, bundle),
+        poll_seconds=settings.poll_seconds,
+        poll_records=settings.poll_records,
+        turn_seconds=settings.turn_seconds,
+        buffered_bytes=settings.buffered_bytes,
+        commit_interval_seconds=settings.commit_interval_seconds,
+        delivery_seconds=2 * settings.delivery_timeout_seconds,  # the producer gives up first, with a reason
+    )
 
 
 def stream_policy(settings: WorkerSettings, bundle: Bundle) -> StreamPolicy:

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints,
 from pydantic.fields import FieldInfo
 
 from soundscene.errors import SettingsError
+from soundscene_worker import defaults
 from soundscene_worker.broker.connection import (
     ASSIGNORS,
     COMPRESSIONS,
@@ -46,10 +47,10 @@ class WorkerSettings(BaseModel):
     group_id: Name = Field(
         default="soundscene", description="consumer group: workers of one group share the partitions"
     )
-    chunks_topic: Topic = Field(default="audio.chunks", description="topic the sensors publish to")
-    predictions_topic: Topic = Field(default="scene.predictions", description="topic the predictions go to")
+    chunks_topic: Topic = Field(default=defaults.CHUNKS_TOPIC, description="topic the sensors publish to")
+    predictions_topic: Topic = Field(default=defaults.PREDICTIONS_TOPIC, description="topic the predictions go to")
     dead_letters_topic: Topic = Field(
-        default="audio.dead-letters", description="topic for word of what could not be used"
+        default=defaults.DEAD_LETTERS_TOPIC, description="topic for word of what could not be used"
     )
 
     # What is heard
@@ -60,23 +61,25 @@ class WorkerSettings(BaseModel):
         default=10.0, ge=0, description="time between two looks for a new bundle in its folder (s); 0: only at SIGHUP"
     )
     hold_back_seconds: float = Field(
-        default=10.0,
+        default=defaults.HOLD_BACK_SECONDS,
         ge=0,
         description="a chunk this far behind the end of its session is too late (s of its own sound)",
     )
     idle_seconds: float = Field(
-        default=120.0, gt=0, description="a session this far behind the log is closed (s of log time)"
+        default=defaults.IDLE_SECONDS, gt=0, description="a session this far behind the log is closed (s of log time)"
     )
     sessions_per_device: int = Field(
-        default=4, ge=1, description="open sessions of one device; the quietest is closed first"
+        default=defaults.SESSIONS_PER_DEVICE,
+        ge=1,
+        description="open sessions of one device; the quietest is closed first",
     )
     devices_per_partition: int = Field(
-        default=500,
+        default=defaults.DEVICES_PER_PARTITION,
         ge=1,
         description="devices of a partition with open sessions; the quietest makes room for a new one",
     )
     device_bytes: int = Field(
-        default=32 * 1024**2, ge=1, description="most memory the open windows of one device may hold (bytes)"
+        default=defaults.DEVICE_BYTES, ge=1, description="most memory the open windows of one device may hold (bytes)"
     )
     buffered_bytes: int = Field(
         default=2 * 1024**3, ge=1, description="most memory the open windows of all devices may hold (bytes)"

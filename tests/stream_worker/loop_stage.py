@@ -13,13 +13,14 @@ from soundscene.classifier import SceneClassifier
 from soundscene_worker.broker.memory import MemoryCluster
 from soundscene_worker.letter_post import DeadLetterPost
 from soundscene_worker.logs import EventLog
-from soundscene_worker.loop import LoopSettings, Worker
-from soundscene_worker.messages.chunk import ChunkHeader, ChunkLimits
+from soundscene_worker.loop import Worker
+from soundscene_worker.messages.chunk import ChunkHeader
 from soundscene_worker.messages.dead_letter import DeadLetterOffice, DeadLetterPolicy
 from soundscene_worker.messages.prediction import ScenePrediction, decode_prediction
 from soundscene_worker.metrics import WorkerMetrics
 from soundscene_worker.scoring import SceneScorer
-from soundscene_worker.streams.policy import StreamPolicy
+from soundscene_worker.service import loop_settings
+from soundscene_worker.settings import WorkerSettings
 
 EPOCH = datetime(2026, 5, 1, tzinfo=UTC)
 CHUNKS, PREDICTIONS, DEAD_LETTERS = "audio.chunks", "scene.predictions", "audio.dead-letters"
@@ -57,15 +58,8 @@ class Start:
 
     def __call__(self) -> Worker:
         bundle = self.classifier.bundle
-        policy = StreamPolicy(bundle.front_end, bundle.fusion.smoothing_windows)
-        settings = LoopSettings(
-            PREDICTIONS,
-            ChunkLimits(),
-            policy,
-            poll_seconds=0.0,
-            poll_records=5,
-            commit_interval_seconds=0.0,
-        )
+        told = WorkerSettings(predictions_topic=PREDICTIONS, poll_records=5, commit_interval_seconds=0.0)
+        settings = replace(loop_settings(told, bundle), poll_seconds=0.0)
         self.registry = CollectorRegistry()
         metrics = WorkerMetrics(self.registry, bundle)
         return Worker(
@@ -74,7 +68,9 @@ class Start:
             producer=self.cluster.producer(),
             scorer=SceneScorer(self.classifier),
             dead_letters=DeadLetterOffice(DeadLetterPolicy()),
-            letter_post=DeadLetterPost(self.cluster.producer(), DEAD_LETTERS, metrics, EventLog()),
+            letter_post=DeadLetterPost(
+                self.cluster.producer(), DEAD_LETTERS, metrics, EventLog(), settings.delivery_seconds
+            ),
             metrics=metrics,
             log=EventLog(),
             new_bundle=lambda: self.next_bundles.pop() if self.next_bundles else None,

@@ -17,13 +17,14 @@ from soundscene_worker.broker.kafka import KafkaCluster
 from soundscene_worker.broker.protocol import TopicPartition
 from soundscene_worker.letter_post import DeadLetterPost
 from soundscene_worker.logs import EventLog
-from soundscene_worker.loop import LoopSettings, Worker
-from soundscene_worker.messages.chunk import ChunkHeader, ChunkLimits, encode_chunk
+from soundscene_worker.loop import Worker
+from soundscene_worker.messages.chunk import ChunkHeader, encode_chunk
 from soundscene_worker.messages.dead_letter import DeadLetterOffice, DeadLetterPolicy
 from soundscene_worker.messages.prediction import ScenePrediction, decode_prediction
 from soundscene_worker.metrics import WorkerMetrics
 from soundscene_worker.scoring import SceneScorer
-from soundscene_worker.streams.policy import StreamPolicy
+from soundscene_worker.service import loop_settings
+from soundscene_worker.settings import WorkerSettings
 from soundscene_worker.streams.session import ReadyWindow
 
 if TYPE_CHECKING:
@@ -54,20 +55,20 @@ def test_work_longer_than_the_poll_interval_costs_no_membership(
     )
     with KafkaCluster(KafkaConnection((kafka_bootstrap,)), consuming) as cluster:
         fill(cluster, chunks)
-        policy = StreamPolicy(tiny_bundle.front_end, tiny_bundle.fusion.smoothing_windows)
+        settings = loop_settings(WorkerSettings(predictions_topic=predictions, poll_records=500), tiny_bundle)
         metrics = WorkerMetrics(registry, tiny_bundle)
         worker = Worker(
-            settings=LoopSettings(predictions, ChunkLimits(), policy, poll_records=500),
+            settings=settings,
             consumer=cluster.consumer(f"group-{chunks}", [chunks]),
             producer=cluster.producer(),
             scorer=SlowScorer(SceneClassifier(tiny_bundle)),
             dead_letters=DeadLetterOffice(DeadLetterPolicy()),
-            letter_post=DeadLetterPost(cluster.producer(), letters, metrics, EventLog()),
+            letter_post=DeadLetterPost(cluster.producer(), letters, metrics, EventLog(), settings.delivery_seconds),
             metrics=metrics,
             log=EventLog(),
         )
         paused, began = 0.0, time.monotonic()
-        expected = DEVICES * policy.grid(RATE_HZ).count(SECONDS * RATE_HZ)
+        expected = DEVICES * settings.policy.grid(RATE_HZ).count(SECONDS * RATE_HZ)
         while len(found := published(cluster, predictions)) < expected:
             assert time.monotonic() - began < 120
             for _ in range(5):

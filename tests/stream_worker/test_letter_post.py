@@ -19,6 +19,7 @@ from soundscene_worker.logs import EventLog
 from soundscene_worker.messages.dead_letter import DeadLetter
 
 TOPIC = "audio.dead-letters"
+DELIVERY_SECONDS = 60.0
 LETTER = DeadLetter(b"mic-1", b"", [("reason", b"empty")])
 
 
@@ -90,7 +91,7 @@ def written(cluster: MemoryCluster) -> list[tuple[bytes | None, bytes | None]]:
 def test_settled_letters_are_stored(cluster: MemoryCluster) -> None:
     """After `settle` the topic has every letter, in order."""
     outcomes = Outcomes()
-    post = DeadLetterPost(cluster.producer(), TOPIC, outcomes, EventLog())
+    post = DeadLetterPost(cluster.producer(), TOPIC, outcomes, EventLog(), DELIVERY_SECONDS)
     for number in range(50):
         post.send(DeadLetter(str(number).encode(), b"", []))
     post.settle(60)
@@ -102,7 +103,7 @@ def test_settled_letters_are_stored(cluster: MemoryCluster) -> None:
 def test_a_broker_that_hangs_holds_up_once(cluster: MemoryCluster) -> None:
     """Letters beyond what may wait are counted; after one wait that was in vain, `settle` returns at once."""
     outcomes, producer = Outcomes(), HangingProducer(cluster)
-    post = DeadLetterPost(producer, TOPIC, outcomes, EventLog())
+    post = DeadLetterPost(producer, TOPIC, outcomes, EventLog(), DELIVERY_SECONDS)
     for _ in range(205):
         post.send(LETTER)
     assert outcomes.counts == {"failed": 5}
@@ -121,7 +122,7 @@ def test_a_broker_that_hangs_holds_up_once(cluster: MemoryCluster) -> None:
 def test_a_payload_that_is_too_large_is_left_out(cluster: MemoryCluster, error: BrokerError, at_flush: bool) -> None:
     """Whether the producer or the broker refuses it, the letter arrives without its payload."""
     outcomes = Outcomes()
-    post = DeadLetterPost(RefusingProducer(cluster, error, at_flush), TOPIC, outcomes, EventLog())
+    post = DeadLetterPost(RefusingProducer(cluster, error, at_flush), TOPIC, outcomes, EventLog(), DELIVERY_SECONDS)
     post.send(DeadLetter(b"mic-1", b"sound", [("reason", b"oversized")]))
     post.settle(60)
     post.close()
@@ -133,7 +134,7 @@ def test_a_failure_is_told_once_until_a_letter_gets_through(cluster: MemoryClust
     """The log names topic and cause of the first failure, and of the next one after a success."""
     outcomes, lines = Outcomes(), io.StringIO()
     producer = RefusingProducer(cluster, TopicMissing("there is no topic"))
-    post = DeadLetterPost(producer, TOPIC, outcomes, EventLog(lines, format="logfmt", clock=None))
+    post = DeadLetterPost(producer, TOPIC, outcomes, EventLog(lines, format="logfmt", clock=None), DELIVERY_SECONDS)
     for refuses in (True, True, False, True):
         producer.refuses = refuses
         post.send(LETTER)

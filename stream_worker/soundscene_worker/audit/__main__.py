@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from soundscene.commands import add_version, run_command
 from soundscene.errors import SettingsError
+from soundscene_worker import defaults
 from soundscene_worker.audit.auditor import Auditor
 from soundscene_worker.audit.geometry import Geometry
 from soundscene_worker.audit.report import print_verdict
@@ -153,15 +154,15 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_version(parser)
-    parser.add_argument("--chunks-topic", default="audio.chunks", metavar="TOPIC", help="default: %(default)s")
+    parser.add_argument("--chunks-topic", default=defaults.CHUNKS_TOPIC, metavar="TOPIC", help="default: %(default)s")
     parser.add_argument(
-        "--predictions-topic", default="scene.predictions", metavar="TOPIC", help="default: %(default)s"
+        "--predictions-topic", default=defaults.PREDICTIONS_TOPIC, metavar="TOPIC", help="default: %(default)s"
     )
     parser.add_argument(
         "--bundle", type=Path, metavar="DIR", help="the worker's bundle (default: the one in the package)"
     )
     parser.add_argument(
-        "--dead-letters-topic", default="audio.dead-letters", metavar="TOPIC", help="default: %(default)s"
+        "--dead-letters-topic", default=defaults.DEAD_LETTERS_TOPIC, metavar="TOPIC", help="default: %(default)s"
     )
     parser.add_argument(
         "--model", metavar="HASH|NAME@VERSION", help="each window must have been published by this bundle"

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, field
 
 from soundscene.errors import SettingsError
+from soundscene_worker import defaults
 from soundscene_worker.messages.limits import ChunkLimits
 
 __all__ = ["Rules"]
@@ -36,12 +37,12 @@ class Rules:
         A value is outside its range.
     """
 
-    hold_back_seconds: float = 10.0
-    idle_seconds: float = 120.0
-    sessions_per_device: int = 4
+    hold_back_seconds: float = defaults.HOLD_BACK_SECONDS
+    idle_seconds: float = defaults.IDLE_SECONDS
+    sessions_per_device: int = defaults.SESSIONS_PER_DEVICE
     limits: ChunkLimits = field(default_factory=ChunkLimits)
-    devices_per_partition: int = 500
-    device_bytes: int = 32 * 1024**2
+    devices_per_partition: int = defaults.DEVICES_PER_PARTITION
+    device_bytes: int = defaults.DEVICE_BYTES
 
     def __post_init__(self) -> None:
         """Check every range."""

@@ -107,8 +107,8 @@ class Replayer:
     limits: ChunkLimits
     policy: StreamPolicy
     make_scorer: Callable[[], SceneScorer]
-    buffered_bytes: int = 2 * 1024**3
-    delivery_seconds: float = 60.0
+    buffered_bytes: int
+    delivery_seconds: float
     progress: Callable[[Record], None] = lambda record: None
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     summary: Summary = field(default_factory=Summary)

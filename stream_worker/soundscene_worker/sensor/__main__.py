@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from soundscene.commands import add_version, run_command
 from soundscene.errors import SettingsError
+from soundscene_worker import defaults
 from soundscene_worker.broker.rights import of_sensor
 from soundscene_worker.command_line import (
     Connect,
@@ -154,7 +155,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_sound_options(parser.add_argument_group("sound"))
     _add_device_options(parser.add_argument_group("devices"))
     _add_pace_options(parser.add_argument_group("pace"))
-    parser.add_argument("--topic", default="audio.chunks", metavar="TOPIC", help="default: %(default)s")
+    parser.add_argument("--topic", default=defaults.CHUNKS_TOPIC, metavar="TOPIC", help="default: %(default)s")
     parser.add_argument(
         "--create-topic", type=int, metavar="PARTITIONS", help="make the topic with so many partitions if it is missing"
     )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from soundscene.errors import SettingsError
 from soundscene.settings import FrontEndSettings
 from soundscene.windows import WindowGrid
+from soundscene_worker import defaults
 
 __all__ = ["StreamPolicy"]
 
@@ -45,11 +46,11 @@ class StreamPolicy:
 
     front_end: FrontEndSettings
     smoothing_windows: int = 1
-    hold_back_seconds: float = 10.0
-    idle_seconds: float = 120.0
-    sessions_per_device: int = 4
-    devices_per_partition: int = 500
-    device_bytes: int = 32 * 1024**2
+    hold_back_seconds: float = defaults.HOLD_BACK_SECONDS
+    idle_seconds: float = defaults.IDLE_SECONDS
+    sessions_per_device: int = defaults.SESSIONS_PER_DEVICE
+    devices_per_partition: int = defaults.DEVICES_PER_PARTITION
+    device_bytes: int = defaults.DEVICE_BYTES
 
     def __post_init__(self) -> None:
         """Check every range."""

@@ -19,7 +19,7 @@ from soundscene_worker.broker.memory import MemoryCluster
 from soundscene_worker.broker.protocol import Record, TopicPartition
 from soundscene_worker.letter_post import DeadLetterPost
 from soundscene_worker.logs import EventLog
-from soundscene_worker.loop import LoopSettings, Worker
+from soundscene_worker.loop import Worker
 from soundscene_worker.messages.chunk import ChunkHeader, ChunkLimits, encode_chunk
 from soundscene_worker.messages.dead_letter import DeadLetterOffice, DeadLetterPolicy
 from soundscene_worker.messages.prediction import ScenePrediction, decode_prediction
@@ -28,7 +28,8 @@ from soundscene_worker.metrics import Registry, WorkerMetrics
 from soundscene_worker.replay import command
 from soundscene_worker.replay.replayer import Replayer
 from soundscene_worker.scoring import SceneScorer
-from soundscene_worker.streams.policy import StreamPolicy
+from soundscene_worker.service import loop_settings
+from soundscene_worker.settings import WorkerSettings
 from tests.conftest import make_tiny_manifest, read_tiny_networks
 
 EPOCH = datetime(2026, 5, 1, tzinfo=UTC)
@@ -80,15 +81,15 @@ def cluster(records: list[tuple[bytes, bytes, list[tuple[str, bytes]], int]]) ->
 
 def run_worker(cluster: MemoryCluster, bundle: Bundle, limits: ChunkLimits = USUAL) -> None:
     """Let a worker do everything there is, and take it away."""
-    policy = StreamPolicy(bundle.front_end, bundle.fusion.smoothing_windows)
+    settings = loop_settings(WorkerSettings(predictions_topic=PREDICTIONS), bundle)
     metrics = WorkerMetrics(Registry(), bundle)
     worker = Worker(
-        settings=LoopSettings(PREDICTIONS, limits, policy, poll_seconds=0.0),
+        settings=replace(settings, limits=limits, poll_seconds=0.0),
         consumer=cluster.consumer("g", [CHUNKS]),
         producer=cluster.producer(),
         scorer=SceneScorer(SceneClassifier(bundle)),
         dead_letters=DeadLetterOffice(DeadLetterPolicy()),
-        letter_post=DeadLetterPost(cluster.producer(), DEAD_LETTERS, metrics, EventLog()),
+        letter_post=DeadLetterPost(cluster.producer(), DEAD_LETTERS, metrics, EventLog(), settings.delivery_seconds),
         metrics=metrics,
         log=EventLog(),
     )
