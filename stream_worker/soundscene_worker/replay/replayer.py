@@ -10,7 +10,7 @@ from itertools import zip_longest
 from typing import Any, Final
 
 from soundscene_worker.broker.protocol import Cluster, Producer, Record, TopicPartition
-from soundscene_worker.messages.chunk import AudioChunk, ChunkLimits, RejectedChunk, decode_chunk
+from soundscene_worker.messages.chunk import ChunkLimits, RejectedChunk, decode_chunk
 from soundscene_worker.messages.prediction import encode_prediction
 from soundscene_worker.replay.passages import Passage
 from soundscene_worker.scoring import SceneScorer
@@ -165,7 +165,7 @@ class Replayer:
             return
         if record.offset in passage.repaired:
             self.summary.repaired += 1
-            reading.repaired.append(_samples_of(chunk))
+            reading.repaired.append((SessionKey.of(chunk), chunk.first_sample, chunk.end_sample))
         taken = reading.state.take(record.offset, record.timestamp_ms, chunk)
         _forget(record.topic_partition, taken.closed, scorer)
         for ready in taken.windows:
@@ -185,11 +185,6 @@ class Replayer:
         while sum(state.held_bytes for state in states.values()) > self.buffered_bytes:
             fullest, state = max(states.items(), key=lambda item: item[1].held_bytes)
             _forget(fullest, state.close_largest(), scorer)
-
-
-def _samples_of(chunk: AudioChunk) -> tuple[SessionKey, int, int]:
-    key = SessionKey(chunk.device, chunk.session, chunk.sample_rate_hz)
-    return key, chunk.first_sample, chunk.first_sample + len(chunk.samples)
 
 
 def _forget(partition: TopicPartition, closed: Collection[Closed], scorer: SceneScorer) -> None:

@@ -127,7 +127,7 @@ class PartitionState:
         clock_before_ms = timestamp_ms if self._clock_ms is None else self._clock_ms
         self._tick(timestamp_ms, clock_before_ms, 1000 * len(chunk.samples) // chunk.sample_rate_hz)
         closed = [*self._close_idle(), *self._limit_bytes(chunk.device)]
-        key = SessionKey(chunk.device, chunk.session, chunk.sample_rate_hz)
+        key = SessionKey.of(chunk)
         is_new = key not in self._tracks
         if is_new:
             closed += self._make_room(chunk.device)
@@ -144,9 +144,9 @@ class PartitionState:
         """Pass over a record that cannot be used; a readable header tells which samples are lost with it."""
         self.position = offset + 1
         if header is not None:
-            track = self._tracks.get(SessionKey(header.device, header.session, header.sample_rate_hz))
+            track = self._tracks.get(SessionKey.of(header))
             if track is not None:
-                track.reject((header.first_sample, header.first_sample + header.sample_count))
+                track.reject((header.first_sample, header.end_sample))
 
     def commit_point(self) -> CommitPoint:
         """Return what may be committed once every window handed out so far has been acknowledged."""

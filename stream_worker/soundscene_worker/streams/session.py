@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Self
 
 from soundscene.windows import Fate, Push, Span, Window, WindowAssembler
-from soundscene_worker.messages.chunk import AudioChunk
+from soundscene_worker.messages.chunk import AudioChunk, ChunkHeader
 from soundscene_worker.streams.policy import StreamPolicy
 
 __all__ = ["Gap", "ReadyWindow", "SessionKey", "SessionTrack"]
@@ -28,6 +28,11 @@ class SessionKey(NamedTuple):
     device: str
     session: str
     sample_rate_hz: int
+
+    @classmethod
+    def of(cls, header: ChunkHeader) -> Self:
+        """Return whose sound a chunk is."""
+        return cls(header.device, header.session, header.sample_rate_hz)
 
 
 class Gap(NamedTuple):
@@ -102,8 +107,7 @@ class SessionTrack:
         push = self.assembler.push(chunk.first_sample, chunk.samples)
         if push.fate is not Fate.ACCEPTED:
             return push, []
-        end = chunk.first_sample + len(chunk.samples)
-        self._heard.append(_Heard(chunk.first_sample, end, offset, clock_before_ms, chunk.capture_time))
+        self._heard.append(_Heard(chunk.first_sample, chunk.end_sample, offset, clock_before_ms, chunk.capture_time))
         oldest_useful = min([self._keep_index(), *(self._first_averaged(window.index) for window in push.windows)])
         ready = [self._ready(window, oldest_useful, chunk.calibration_db, publish) for window in push.windows]
         self._forget()
