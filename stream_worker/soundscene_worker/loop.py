@@ -20,7 +20,7 @@ from soundscene_worker.messages.dead_letter import DeadLetterOffice
 from soundscene_worker.messages.prediction import ScenePrediction, encode_prediction
 from soundscene_worker.metrics import WorkerMetrics
 from soundscene_worker.scoring import SceneScorer
-from soundscene_worker.streams.partition import Closed, CommitPoint, PartitionState, Taken
+from soundscene_worker.streams.partition import Closed, CommitPoint, PartitionState, Taken, limit_memory
 from soundscene_worker.streams.policy import StreamPolicy
 
 __all__ = ["LoopSettings", "Worker"]
@@ -250,12 +250,9 @@ class Worker:
         self.metrics.keep_devices(live)
 
     def _limit_memory(self) -> None:
-        held = sum(state.held_bytes for state in self._partitions.values())
-        while held > self.settings.buffered_bytes:
-            fullest, state = max(self._partitions.items(), key=lambda item: item[1].held_bytes)
-            self._close(fullest, state.close_largest())
-            held = sum(state.held_bytes for state in self._partitions.values())
-        self.metrics.buffered(held)
+        for partition, closed in limit_memory(self._partitions, self.settings.buffered_bytes):
+            self._close(partition, closed)
+        self.metrics.buffered(sum(state.held_bytes for state in self._partitions.values()))
 
     def _change_bundle(self) -> None:
         """Let a new bundle go on from the commit, as a new process with it would: a window is scored by one of them."""

@@ -14,7 +14,7 @@ from soundscene_worker.messages.chunk import ChunkLimits, RejectedChunk, decode_
 from soundscene_worker.messages.prediction import encode_prediction
 from soundscene_worker.replay.passages import Passage
 from soundscene_worker.scoring import SceneScorer
-from soundscene_worker.streams.partition import Closed, CommitPoint, PartitionState
+from soundscene_worker.streams.partition import Closed, CommitPoint, PartitionState, limit_memory
 from soundscene_worker.streams.policy import StreamPolicy
 from soundscene_worker.streams.session import ReadyWindow, SessionKey
 
@@ -182,9 +182,8 @@ class Replayer:
 
     def _limit_memory(self, readings: Mapping[TopicPartition, _Reading], scorer: SceneScorer) -> None:
         states = {partition: reading.state for partition, reading in readings.items()}
-        while sum(state.held_bytes for state in states.values()) > self.buffered_bytes:
-            fullest, state = max(states.items(), key=lambda item: item[1].held_bytes)
-            _forget(fullest, state.close_largest(), scorer)
+        for partition, closed in limit_memory(states, self.buffered_bytes):
+            _forget(partition, closed, scorer)
 
 
 def _forget(partition: TopicPartition, closed: Collection[Closed], scorer: SceneScorer) -> None:

@@ -9,17 +9,19 @@ import itertools
 import json
 import statistics
 from collections import OrderedDict, deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Final, NamedTuple, Self
+from typing import Final, NamedTuple, Self, TypeVar
 
 from soundscene.windows import Fate
 from soundscene_worker.messages.chunk import AudioChunk, ChunkHeader
 from soundscene_worker.streams.policy import StreamPolicy
 from soundscene_worker.streams.session import Gap, ReadyWindow, SessionKey, SessionTrack
 
-__all__ = ["Closed", "CommitPoint", "End", "PartitionState", "Taken"]
+__all__ = ["Closed", "CommitPoint", "End", "PartitionState", "Taken", "limit_memory"]
+
+_Partition = TypeVar("_Partition")
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,3 +228,12 @@ class PartitionState:
             if not sessions:
                 del self._devices[key.device]
         return closed
+
+
+def limit_memory(
+    states: Mapping[_Partition, PartitionState], limit_bytes: int
+) -> Iterator[tuple[_Partition, tuple[Closed, ...]]]:
+    """Close sessions of who holds most until all together hold no more; yield what was closed, and where."""
+    while sum(state.held_bytes for state in states.values()) > limit_bytes:
+        fullest, state = max(states.items(), key=lambda item: item[1].held_bytes)
+        yield fullest, state.close_largest()
