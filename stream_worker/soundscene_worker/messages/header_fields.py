@@ -13,12 +13,13 @@ from soundscene_worker.messages.cloud_events import SPEC_VERSION, unpack_headers
 from soundscene_worker.messages.limits import ChunkLimits, RejectedChunk, RejectionReason
 from soundscene_worker.messages.times import TimeFormatError, parse_time
 
-__all__ = ["HeaderFields", "is_name", "parse_device"]
+__all__ = ["CALIBRATION_RANGE_DB", "HeaderFields", "is_name", "parse_device"]
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@+/-]*", re.ASCII)
 _WHOLE_NUMBER: Final = re.compile(r"[0-9]{1,16}", re.ASCII)
 _MAX_INTEGER: Final = 2**53 - 1  # what JSON carries exactly; at 384 kHz it lasts for 700 years
-_CALIBRATION_RANGE_DB: Final = (-50.0, 300.0)
+CALIBRATION_RANGE_DB: Final = (-50.0, 300.0)
+"""dB SPL that digital full scale may stand for."""
 
 
 def parse_device(key: bytes | None, limits: ChunkLimits) -> str:
@@ -111,7 +112,7 @@ class HeaderFields:
         """Return an optional level in dB."""
         if name not in self.attributes:
             return None
-        low, high = _CALIBRATION_RANGE_DB
+        low, high = CALIBRATION_RANGE_DB
         try:
             value = float(self.attributes[name])
         except ValueError:

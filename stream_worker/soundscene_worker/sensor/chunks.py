@@ -5,15 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Final
 
 import numpy as np
 
 from soundscene.errors import SettingsError
 from soundscene_worker.messages.chunk import ENCODINGS, ChunkHeader, encode_chunk
 from soundscene_worker.messages.cloud_events import Headers
+from soundscene_worker.messages.header_fields import CALIBRATION_RANGE_DB
+from soundscene_worker.messages.limits import ChunkLimits
 from soundscene_worker.sensor.sources import Frames, Source
 
-__all__ = ["ChunkFormat", "Outgoing", "cut"]
+__all__ = ["ChunkFormat", "Outgoing", "cut", "require_rate"]
+
+_LIMITS: Final = ChunkLimits()
+_SHORTEST_SECONDS: Final = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,12 +28,12 @@ class ChunkFormat:
 
     Parameters
     ----------
-    chunk_seconds : float, 0.05 to 10
-        Length of a chunk; the last one of a source may be shorter.
+    chunk_seconds : float
+        Length of a chunk, from 0.05 to what a worker takes by default; the last one of a source may be shorter.
     encoding : str
         One of `ENCODINGS`.
-    channels : int, 1 to 8
-        A source with other channels is mixed down to their mean, and written to each.
+    channels : int > 0
+        As many as a worker takes. A source with other channels is mixed down to their mean, and written to each.
     calibration_db : float or None
         Sound pressure level in dB SPL that digital full scale stands for.
 
@@ -44,14 +50,17 @@ class ChunkFormat:
 
     def __post_init__(self) -> None:
         """Check every range."""
-        if not 0.05 <= self.chunk_seconds <= 10:
-            raise SettingsError(f"expected chunks of 0.05 to 10 seconds, got {self.chunk_seconds:g}")
+        longest_seconds, most_channels = _LIMITS.max_seconds, _LIMITS.max_channels
+        if not _SHORTEST_SECONDS <= self.chunk_seconds <= longest_seconds:
+            expected = f"chunks of {_SHORTEST_SECONDS:g} to {longest_seconds:g} seconds"
+            raise SettingsError(f"expected {expected}, got {self.chunk_seconds:g}")
         if self.encoding not in ENCODINGS:
             raise SettingsError(f"expected an encoding out of {', '.join(ENCODINGS)}, got {self.encoding!r}")
-        if not 1 <= self.channels <= 8:
-            raise SettingsError(f"expected 1 to 8 channels, got {self.channels}")
-        if self.calibration_db is not None and not -50 <= self.calibration_db <= 300:
-            raise SettingsError(f"expected a calibration of -50 to 300 dB, got {self.calibration_db:g}")
+        if not 1 <= self.channels <= most_channels:
+            raise SettingsError(f"expected 1 to {most_channels} channels, got {self.channels}")
+        low_db, high_db = CALIBRATION_RANGE_DB
+        if self.calibration_db is not None and not low_db <= self.calibration_db <= high_db:
+            raise SettingsError(f"expected a calibration of {low_db:g} to {high_db:g} dB, got {self.calibration_db:g}")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -101,6 +110,19 @@ class Outgoing:
             case "header garbled":
                 headers = [(name, b"\xff\xfe" if name == "ce_firstsample" else text) for name, text in headers]
         return key, value, headers
+
+
+def require_rate(rate_hz: int) -> None:
+    """Refuse a sample rate that no worker takes.
+
+    Raises
+    ------
+    SettingsError
+        It is too low or too high.
+    """
+    low_hz, high_hz = _LIMITS.min_rate_hz, _LIMITS.max_rate_hz
+    if not low_hz <= rate_hz <= high_hz:
+        raise SettingsError(f"expected a rate of {low_hz} to {high_hz} Hz, got {rate_hz}")
 
 
 def cut(

@@ -13,7 +13,7 @@ from typing import Final, Self
 import numpy as np
 
 from soundscene.errors import SettingsError
-from soundscene_worker.sensor.chunks import Outgoing
+from soundscene_worker.sensor.chunks import Outgoing, require_rate
 
 __all__ = ["DAMAGES", "FAULT_KINDS", "Fault", "misbehave"]
 
@@ -65,8 +65,8 @@ class Fault:
             raise SettingsError(f"fault {self.kind} needs either a probability or a time")
         if self.probability is not None and not 0 <= self.probability <= 1:
             raise SettingsError(f"expected a probability of 0 to 1 for fault {self.kind}, got {self.probability:g}")
-        if self.kind == "rate" and not 4_000 <= self._value(48_000) <= 384_000:
-            raise SettingsError(f"expected a rate of 4000 to 384000 Hz, got {self.value:g}")
+        if self.kind == "rate":
+            require_rate(self._value(48_000))
         if self.kind == "reorder" and not 1 <= self._value(1) <= 1_000:
             raise SettingsError(f"expected reorder to hold back 1 to 1000 chunks, got {self.value:g}")
 

@@ -18,7 +18,7 @@ from soundscene.errors import SettingsError
 from soundscene.synthesis import SCENE_NAMES
 from soundscene_worker.messages.header_fields import is_name
 from soundscene_worker.messages.limits import ChunkLimits
-from soundscene_worker.sensor.chunks import ChunkFormat, Outgoing, cut
+from soundscene_worker.sensor.chunks import ChunkFormat, Outgoing, cut, require_rate
 from soundscene_worker.sensor.faults import Fault, misbehave
 from soundscene_worker.sensor.publisher import Publisher
 from soundscene_worker.sensor.sources import Recordings, Scene, Source
@@ -42,8 +42,8 @@ class FleetSettings:
         How many; None: one per recording or scene, or one per name.
     device_names : tuple of str
         Their ids, as many as there are devices; none: `sensor-01` and so on, or the recordings' names.
-    sample_rate_hz : int, 4000 to 384000, or None
-        None: the recordings' own, 44100 for scenes.
+    sample_rate_hz : int or None
+        Such as a worker takes; None: the recordings' own, 44100 for scenes.
     is_looped : bool
         Recordings begin again at their end.
     chunk_format : ChunkFormat
@@ -88,8 +88,8 @@ class FleetSettings:
             raise SettingsError(f"device names must differ, got {', '.join(self.device_names)}")
         if self.most_seconds is not None and self.most_seconds <= 0:
             raise SettingsError(f"expected more than 0 seconds, got {self.most_seconds:g}")
-        if self.sample_rate_hz is not None and not 4_000 <= self.sample_rate_hz <= 384_000:
-            raise SettingsError(f"expected a rate of 4000 to 384000 Hz, got {self.sample_rate_hz}")
+        if self.sample_rate_hz is not None:
+            require_rate(self.sample_rate_hz)
         for name in (*self.device_names, *([] if self.session is None else [self.session])):
             if not is_name(name, ChunkLimits(max_name_length=100)):  # a restart adds to a session's name
                 raise SettingsError(
