@@ -79,11 +79,6 @@ class WorkerService:
         """Where metrics and health are served."""
         return self._server.url
 
-    @property
-    def ready(self) -> bool:
-        """Whether the worker is a member of its group and reaches the broker."""
-        return all(check() for check in self._checks().ready.values())
-
     def run(self) -> None:
         """Join the group and work until `stop`.
 

@@ -74,13 +74,13 @@ def test_a_worker_is_ready_when_it_has_joined_and_unready_in_an_outage(cluster: 
         assert status(waiting, "/ready") == (503, {"loop": True, "group": False, "broker": False})
         assert status(waiting, "/live") == (200, {"loop": True})
     with running(cluster, log) as service:
-        wait_for(lambda: service.ready)
+        wait_for(lambda: status(service, "/ready")[0] == 200)
         assert status(service, "/ready") == (200, {"loop": True, "group": True, "broker": True})
         cluster.outage()
         assert status(service, "/ready") == (503, {"loop": True, "group": True, "broker": False})
         assert status(service, "/live")[0] == 200
         cluster.outage(is_down=False)
-        wait_for(lambda: service.ready)
+        wait_for(lambda: status(service, "/ready")[0] == 200)
         with urlopen(f"{service.url}/metrics") as response:
             assert b"soundscene_partitions_assigned 2.0" in response.read()
     events = [json.loads(line)["event"] for line in lines.getvalue().splitlines()]
@@ -131,7 +131,7 @@ def test_a_worker_waits_for_the_rights_it_lacks(cluster: MemoryCluster, monkeypa
         assert status(service, "/ready")[0] == 503
         assert not cluster.groups
         cluster.denied.clear()
-        wait_for(lambda: service.ready)
+        wait_for(lambda: status(service, "/ready")[0] == 200)
     missing = [json.loads(line).get("missing") for line in lines.getvalue().splitlines() if "access_missing" in line]
     assert missing == ["READ on topic audio.chunks, READ on group soundscene", "READ on group soundscene"]
 

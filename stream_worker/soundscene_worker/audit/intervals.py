@@ -34,11 +34,6 @@ class IntervalSet:
         """One after the highest number, or None when the set is empty."""
         return self._edges[-1] if self._edges else None
 
-    @property
-    def size(self) -> int:
-        """How many numbers there are."""
-        return sum(end - first for first, end in self)
-
     def add(self, first: int, end: int) -> int:
         """Put in the numbers of [first, end); return how many of them are new."""
         before = self.size_within(first, end)

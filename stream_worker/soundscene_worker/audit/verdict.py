@@ -106,6 +106,9 @@ class Verdict:
         }
 
 
+_MOST_LISTED: Final = 1_000
+"""Missing windows that a verdict names; all are counted."""
+
 _WINDOWS: Final = f"""
 SELECT device, COUNT(*), SUM(EXISTS ({PUBLISHED})) FROM window JOIN run ON run.id = run
 WHERE judged AND (seen <= ? OR EXISTS ({PUBLISHED})) GROUP BY device
@@ -134,7 +137,6 @@ def judge(
     foreign: int = 0,
     model: str | None = None,
     is_whole: bool = True,
-    listed: int = 1_000,
     seen_until: float = math.inf,
 ) -> Verdict:
     """Compare what must exist with what does.
@@ -154,8 +156,6 @@ def judge(
     is_whole : bool
         The topics were read from their beginnings. Otherwise a prediction without its sound is a fault only where a
         hole in the sound is known.
-    listed : int >= 0
-        Most missing windows listed.
     seen_until : float
         A window whose last chunk was read later is not missing yet.
     """
@@ -181,7 +181,7 @@ def judge(
         chunks=dict(chunks),
         models={seen.hash: f"{seen.name} {seen.version}" for seen in ledger.models()},
         foreign=foreign,
-        missing_windows=tuple(ledger.missing(model, listed, seen_until)),
+        missing_windows=tuple(ledger.missing(model, _MOST_LISTED, seen_until)),
         untold=explain(ledger),
     )
 

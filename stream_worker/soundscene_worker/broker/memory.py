@@ -364,7 +364,7 @@ class MemoryProducer(Producer):
             raise DeliveryFailed(f"{failed} records were not acknowledged; send them again")
 
     @override
-    def close(self, timeout_seconds: float = 5.0) -> None: ...
+    def close(self) -> None: ...
 
 
 class MemoryAdmin(Admin):

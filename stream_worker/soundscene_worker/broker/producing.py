@@ -15,6 +15,7 @@ from soundscene_worker.broker.translation import translate, translated
 
 __all__ = ["KafkaProducer"]
 
+_CLOSE_SECONDS: Final = 5.0
 _GIVE_UP_SECONDS: Final = 1.0
 
 _Failure = tuple[str, Exception]
@@ -85,10 +86,10 @@ class KafkaProducer(Producer):
             raise DeliveryFailed(str(reason)) from first
 
     @override
-    def close(self, timeout_seconds: float = 5.0) -> None:
+    def close(self) -> None:
         if not self._closed:
             self._closed = True
-            self._close_client(timeout_seconds)
+            self._close_client(_CLOSE_SECONDS)
 
     def _give_up(self) -> list[_Failure]:
         """Let go of the client; return what failed so far. What closing brings down goes the same way, untold."""

@@ -214,8 +214,8 @@ class Producer(Protocol):
             again: the caller sends it again or gives it up. The next flush speaks of later records only.
         """
 
-    def close(self, timeout_seconds: float = 5.0) -> None:
-        """Flush as far as the time allows and let go. May be called twice; raises nothing."""
+    def close(self) -> None:
+        """Flush as far as a few seconds allow and let go. May be called twice; raises nothing."""
 
 
 class Admin(Protocol):

@@ -112,11 +112,6 @@ class DeadLetterOffice:
         """Begin with the whole burst."""
         self._tokens = float(self.policy.burst)
 
-    @property
-    def withheld(self) -> int:
-        """Letters not written since the last one that was."""
-        return self._withheld
-
     def write(self, record: RefusedRecord, reason: str, message: str, now_seconds: float) -> DeadLetter | None:
         """Return the letter about a refused record, or None when there were too many of late.
 
