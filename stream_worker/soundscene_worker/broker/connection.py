@@ -91,9 +91,13 @@ class KafkaConnection:
             if not match or not 0 < int(match[2]) < 65536:
                 raise SettingsError(f"bootstrap_servers takes host:port, separated by commas; got {server!r}")
         if self.connect_timeout_seconds <= 0 or self.request_timeout_seconds <= 0:
-            raise SettingsError("connect_timeout_seconds and request_timeout_seconds must be above 0")
+            raise SettingsError(
+                "connect_timeout_seconds and request_timeout_seconds must be above 0, got "
+                f"{self.connect_timeout_seconds:g} and {self.request_timeout_seconds:g}"
+            )
         if self.security_protocol not in SECURITY_PROTOCOLS:
-            raise SettingsError(f"security_protocol must be one of {', '.join(SECURITY_PROTOCOLS)}")
+            expected = ", ".join(SECURITY_PROTOCOLS)
+            raise SettingsError(f"security_protocol must be one of {expected}, got {self.security_protocol!r}")
         self._check_security()
 
     def _check_security(self) -> None:
@@ -173,13 +177,19 @@ class ConsumerTuning:
     def __post_init__(self) -> None:
         """Check every range."""
         if self.poll_records < 1:
-            raise SettingsError("poll_records must be at least 1")
+            raise SettingsError(f"poll_records must be at least 1, got {self.poll_records}")
         if not 0 < self.heartbeat_seconds <= self.session_timeout_seconds / 3:
-            raise SettingsError("heartbeat_seconds must be above 0 and at most a third of session_timeout_seconds")
+            raise SettingsError(
+                "heartbeat_seconds must be above 0 and at most a third of session_timeout_seconds, got "
+                f"{self.heartbeat_seconds:g} and {self.session_timeout_seconds:g}"
+            )
         if self.poll_interval_seconds <= 0 or self.reconnect_seconds <= 0:
-            raise SettingsError("poll_interval_seconds and reconnect_seconds must be above 0")
+            raise SettingsError(
+                "poll_interval_seconds and reconnect_seconds must be above 0, got "
+                f"{self.poll_interval_seconds:g} and {self.reconnect_seconds:g}"
+            )
         if self.assignor not in ASSIGNORS:
-            raise SettingsError(f"assignor must be one of {', '.join(ASSIGNORS)}")
+            raise SettingsError(f"assignor must be one of {', '.join(ASSIGNORS)}, got {self.assignor!r}")
 
     def client_settings(self, member: bool = True) -> dict[str, Any]:
         """Return the same under the client library's names, for a member of a group or for a lone reader."""
@@ -234,10 +244,16 @@ class ProducerTuning:
         if self.linger_seconds < 0:
             raise SettingsError(f"linger_seconds must not be negative, got {self.linger_seconds:g}")
         if self.compression not in COMPRESSIONS:
-            raise SettingsError(f"compression must be one of {', '.join(COMPRESSIONS)}")
-        if self.delivery_timeout_seconds <= self.linger_seconds or min(self.block_seconds, self.reconnect_seconds) <= 0:
+            raise SettingsError(f"compression must be one of {', '.join(COMPRESSIONS)}, got {self.compression!r}")
+        if self.delivery_timeout_seconds <= self.linger_seconds:
             raise SettingsError(
-                "delivery_timeout_seconds must exceed linger_seconds; block_seconds and reconnect_seconds must exceed 0"
+                "delivery_timeout_seconds must exceed linger_seconds, got "
+                f"{self.delivery_timeout_seconds:g} and {self.linger_seconds:g}"
+            )
+        if min(self.block_seconds, self.reconnect_seconds) <= 0:
+            raise SettingsError(
+                "block_seconds and reconnect_seconds must be above 0, got "
+                f"{self.block_seconds:g} and {self.reconnect_seconds:g}"
             )
 
     def client_settings(self) -> dict[str, Any]:

@@ -79,7 +79,10 @@ class DeadLetterPolicy:
     def __post_init__(self) -> None:
         """Check every range."""
         if self.burst < 1 or not self.letters_per_second > 0:
-            raise SettingsError("burst must be at least 1 and letters_per_second above 0")
+            raise SettingsError(
+                "burst must be at least 1 and letters_per_second above 0, got "
+                f"{self.burst} and {self.letters_per_second:g}"
+            )
 
 
 @dataclass(frozen=True, slots=True)

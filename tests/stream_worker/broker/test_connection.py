@@ -22,23 +22,23 @@ SERVERS = ("kafka-1:9092", "[::1]:9093")
         (lambda: KafkaConnection(("kafka",)), "host:port"),
         (lambda: KafkaConnection(("kafka:99999",)), "host:port"),
         (lambda: KafkaConnection(("kafka:1", "http://kafka:9092")), "http://kafka:9092"),
-        (lambda: KafkaConnection(SERVERS, connect_timeout_seconds=0), "above 0"),
-        (lambda: KafkaConnection(SERVERS, security_protocol="TLS"), "one of PLAINTEXT"),
+        (lambda: KafkaConnection(SERVERS, connect_timeout_seconds=0), "above 0, got 0 and 10"),
+        (lambda: KafkaConnection(SERVERS, security_protocol="TLS"), "one of PLAINTEXT.*got 'TLS'"),
         (lambda: KafkaConnection(SERVERS, security_protocol="SASL_SSL", sasl_mechanism="PLAIN"), "needs sasl_username"),
         (lambda: KafkaConnection(SERVERS, sasl_mechanism="PLAIN"), "needs security_protocol"),
         (lambda: KafkaConnection(SERVERS, security_protocol="SSL", ssl_ca_file=Path("/no/ca")), "no such file: /no/ca"),
         (lambda: KafkaConnection(SERVERS, ssl_ca_file=Path(__file__)), "ssl_.* need security_protocol"),
-        (lambda: ConsumerTuning(poll_records=0), "poll_records"),
-        (lambda: ConsumerTuning(heartbeat_seconds=20), "third"),
-        (lambda: ConsumerTuning(assignor="best"), "assignor"),
-        (lambda: ConsumerTuning(reconnect_seconds=0), "above 0"),
-        (lambda: ProducerTuning(compression="rar"), "compression"),
-        (lambda: ProducerTuning(linger_seconds=-1), "linger_seconds"),
-        (lambda: ProducerTuning(delivery_timeout_seconds=0), "delivery_timeout_seconds"),
+        (lambda: ConsumerTuning(poll_records=0), "poll_records.*got 0"),
+        (lambda: ConsumerTuning(heartbeat_seconds=20), "third.*got 20 and 10"),
+        (lambda: ConsumerTuning(assignor="best"), "assignor.*got 'best'"),
+        (lambda: ConsumerTuning(reconnect_seconds=0), "above 0, got 300 and 0"),
+        (lambda: ProducerTuning(compression="rar"), "compression.*got 'rar'"),
+        (lambda: ProducerTuning(linger_seconds=-1), "linger_seconds.*got -1"),
+        (lambda: ProducerTuning(delivery_timeout_seconds=0), "delivery_timeout_seconds.*got 0 and 0.005"),
     ],
 )
 def test_what_does_not_fit_is_refused(make: Callable[[], object], message: str) -> None:
-    """The message names the setting and what was expected."""
+    """The message names the setting, what was expected and what was given."""
     with pytest.raises(SettingsError, match=message):
         make()
 
