@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 import numpy as np
 from numpy.typing import NDArray
 
 from soundscene._litert import make_interpreter
 from soundscene.errors import BundleError, SettingsError
+from soundscene.frontend.deltas import CHANNEL_COUNT
 from soundscene.settings import FrontEndSettings
 
-__all__ = ["CHANNELS", "Network", "patch_shape"]
-
-CHANNELS: Final = 3
-"""Static, delta and delta-delta."""
+__all__ = ["Network", "patch_shape"]
 
 _Scores = NDArray[np.float32]
 
 
 def patch_shape(settings: FrontEndSettings) -> tuple[int, int, int]:
     """Shape of a network's input: (bands from low to high, frames, channels)."""
-    return settings.band_count, settings.patch_frames, CHANNELS
+    return settings.band_count, settings.patch_frames, CHANNEL_COUNT
 
 
 class Network:

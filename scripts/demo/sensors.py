@@ -7,8 +7,9 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from soundscene_worker.sensor.sources import AUDIO_SUFFIXES
+
 ROOT = Path(__file__).resolve().parents[2]
-AUDIO_SUFFIXES = {".wav", ".ogg", ".flac", ".mp3"}
 ESC50_NAME = re.compile(r"\d-\d+-[A-Z]-(?P<target>\d+)\.\w+")
 ESC10_SOUNDS = {  # those of the ten that go on long enough to be called a scene
     "10": "rain",

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final, Protocol
 
 from soundscene.errors import SettingsError
-from soundscene_worker.messages.cloud_events import Headers
+from soundscene_worker.messages.cloud_events import SPEC_VERSION, Headers
 from soundscene_worker.messages.times import format_time
 
 __all__ = ["DEAD_LETTER_TYPE", "DeadLetter", "DeadLetterOffice", "DeadLetterPolicy", "RefusedRecord"]
@@ -147,7 +147,7 @@ class DeadLetterOffice:
 
 def _context(record: RefusedRecord, reason: str, message: str, withheld: int) -> Headers:
     context = {
-        "ce_specversion": "1.0",
+        "ce_specversion": SPEC_VERSION,
         "ce_type": DEAD_LETTER_TYPE,
         "ce_source": "/soundscene/worker",
         "ce_id": f"{record.topic}/{record.partition}/{record.offset}",

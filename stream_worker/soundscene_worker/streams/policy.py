@@ -69,7 +69,6 @@ class StreamPolicy:
 
     def hold_back_samples(self, sample_rate_hz: int) -> int:
         """Return the hold-back in source samples."""
-        window_seconds = self.front_end.window_length_samples / self.front_end.sample_rate_hz
         step_seconds = self.front_end.step_samples / self.front_end.sample_rate_hz
-        least_seconds = window_seconds + self.smoothing_windows * step_seconds
+        least_seconds = self.front_end.window_length_seconds + self.smoothing_windows * step_seconds
         return math.ceil(max(self.hold_back_seconds, least_seconds) * sample_rate_hz)
