@@ -52,7 +52,6 @@ def kafka_bootstrap() -> Iterator[str]:
 def own_kafka_broker() -> Iterator[KafkaBroker]:
     """A running broker for one test alone, which may `kill()` and `start()` it."""
     try:
-        broker_jars()
         broker = KafkaBroker()
         broker.start()
     except ServiceError as error:

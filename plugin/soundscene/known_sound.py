@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from soundscene.errors import BundleError
 from soundscene.settings import NETWORK_NAMES, FrontEndSettings
+from soundscene.windows import WindowGrid
 
 if TYPE_CHECKING:
     from soundscene.classifier import SceneClassifier
@@ -46,8 +47,6 @@ def known_sound(settings: FrontEndSettings) -> NDArray[np.float32]:
 
 def measured(classifier: SceneClassifier) -> dict[str, list[float]]:
     """Return each network's scores of the known sound, in the order of the labels."""
-    from soundscene.windows import WindowGrid
-
     settings = classifier.bundle.front_end
     window = WindowGrid(settings.sample_rate_hz, settings).window(0, known_sound(settings))
     scores = classifier.classify(window).network_scores

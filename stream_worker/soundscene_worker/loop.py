@@ -295,8 +295,9 @@ class Worker:
             self.metrics.commit_refused()
             self.log.event("commit_refused", error=str(error))
         else:
-            self.metrics.committed(len(commits))
             is_stored = True
+            if commits:
+                self.metrics.committed()
         self._last_commit = self.monotonic()
         self._measure_lag()
         return is_stored

@@ -311,10 +311,9 @@ class WorkerMetrics:
                 gauge.remove(partition.topic, partition.partition)
         self._lagging = set(lags)
 
-    def committed(self, partitions: int) -> None:
+    def committed(self) -> None:
         """Note a commit that was stored."""
-        if partitions:
-            self._counters["commits_total"].labels("stored").inc()
+        self._counters["commits_total"].labels("stored").inc()
 
     def commit_refused(self) -> None:
         """Note a commit that was not stored."""

@@ -60,12 +60,13 @@ class WorkerService:
                 f"({settings.hold_back_seconds:g}): a longer chunk that is late could be taken after a restart"
             )
         self._settings, self._cluster, self._log = settings, cluster, log
-        topics = (settings.chunks_topic, settings.predictions_topic, settings.dead_letters_topic)
-        self._rights = of_worker(*topics, settings.group_id)
+        self._rights = of_worker(*settings.topics, settings.group_id)
         self._stopping = threading.Event()
         self._worker: Worker | None = None
         self._consumer: Consumer | None = None
-        bundle = self._load_bundle()
+        self._classifier = open_classifier(settings.bundle)
+        bundle = self._classifier.bundle
+        log.event("bundle_loaded", **bundle.model, knows=_knows(bundle))
         registry = Registry()
         self._metrics = WorkerMetrics(registry, bundle, version=__version__, max_devices=settings.max_devices)
         self._watch = BundleWatch(bundle.directory, bundle.hash, settings.bundle_check_seconds, log, self._metrics)
@@ -146,12 +147,6 @@ class WorkerService:
         """Close."""
         self.close()
 
-    def _load_bundle(self) -> Bundle:
-        self._classifier = open_classifier(self._settings.bundle)
-        bundle = self._classifier.bundle
-        self._log.event("bundle_loaded", **bundle.model, knows=_knows(bundle))
-        return bundle
-
     def _take_bundle(self) -> SceneClassifier | None:
         """Hand a new bundle to the loop, which lets it take over at its next commit, and forget the old one."""
         newest = self._watch.take()
@@ -194,11 +189,10 @@ class WorkerService:
         return AccessDenied(in_words(missing)) if missing else error
 
     def _require_topics(self, admin: Admin) -> None:
-        settings = self._settings
         topics = admin.topics()
-        for topic in (settings.chunks_topic, settings.predictions_topic, settings.dead_letters_topic):
+        for topic in self._settings.topics:
             if topic not in topics:
-                where = settings.bootstrap_servers
+                where = self._settings.bootstrap_servers
                 raise TopicMissing(f"there is no topic {topic!r} at {where}; create the topic, or correct its name")
 
 

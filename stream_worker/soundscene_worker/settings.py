@@ -199,9 +199,14 @@ class WorkerSettings(BaseModel):
     def _check_together(self) -> Self:
         """Let the parts that use the settings check them now, before anything starts."""
         _ = (self.connection, self.consuming, self.producing, self.limits, self.dead_letters, self.protection)
-        if len({self.chunks_topic, self.predictions_topic, self.dead_letters_topic}) < 3:
+        if len(set(self.topics)) < 3:
             raise SettingsError("chunks_topic, predictions_topic and dead_letters_topic must be three different topics")
         return self
+
+    @property
+    def topics(self) -> tuple[str, str, str]:
+        """Those of chunks, predictions and dead letters."""
+        return self.chunks_topic, self.predictions_topic, self.dead_letters_topic
 
     @property
     def connection(self) -> KafkaConnection:

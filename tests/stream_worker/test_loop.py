@@ -138,6 +138,14 @@ def test_a_dead_letter_topic_that_is_gone_holds_up_nothing(
     assert start.value("soundscene_commits_total", outcome="stored") > 0
 
 
+def test_a_worker_without_a_partition_counts_no_commit(start: Start) -> None:
+    """There are two partitions: a third worker has nothing to commit, and says so."""
+    _ = start(), start()
+    run_to_the_end(start(), turns=2)
+    assert start.value("soundscene_partitions_assigned") == 0
+    assert start.value("soundscene_commits_total", outcome="stored") == 0
+
+
 def test_a_stopped_worker_has_committed(cluster: MemoryCluster, start: Start) -> None:
     """After a clean stop nothing is published twice."""
     worker = start()

@@ -131,7 +131,7 @@ class ChunkAudit:
         counts = self.counts[_device(record.key, self.rules.limits)]
         counts.chunks += 1
         counts.refused += 1
-        claim = claimed(record, self.rules.limits)
+        claim = _claimed(record, self.rules.limits)
         if claim is not None:
             found.excuses.append(Excuse(*claim, "rejected", record.partition, record.offset))
 
@@ -200,7 +200,7 @@ class ChunkAudit:
         return max(int(configured), self.geometry.least_wait_samples(rate_hz))
 
 
-def claimed(record: Record, limits: ChunkLimits) -> tuple[Run, Span] | None:
+def _claimed(record: Record, limits: ChunkLimits) -> tuple[Run, Span] | None:
     """Return the samples that a refused record says it holds, as far as it says that."""
     try:
         fields = HeaderFields.read(record.headers, CHUNK_TYPE)

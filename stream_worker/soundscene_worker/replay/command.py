@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
@@ -188,9 +187,3 @@ def _parser(version: str) -> argparse.ArgumentParser:
     )
     group.add_argument("--json", action="store_true", help="print the summary as one JSON object")
     return parser
-
-
-if __name__ == "__main__":
-    from soundscene import __version__
-
-    sys.exit(main(sys.argv[1:], None, __version__))
