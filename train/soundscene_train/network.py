@@ -38,7 +38,7 @@ BATCH_NORM_EPSILON: Final = 1e-3
 
 @dataclass(frozen=True, slots=True)
 class NetworkSettings:
-    """Which of the paper's networks: its Table IV is three settings of this class.
+    """Which of the paper's networks: CNN-7, CR and CR + DC of its Table IV are three settings of this class.
 
     Parameters
     ----------
