@@ -30,7 +30,7 @@ class TrainingWindows:
     windows : np.ndarray [shape=(count,), int64]
         Positions of those to train on.
     targets : np.ndarray [shape=(count, labels), float32]
-        One-hot rows.
+        Rows that sum to 1: the labels, one-hot, or these mixed with a teacher's scores.
     standardisation : Standardisation
         As measured on these windows.
     responses : np.ndarray [shape=(devices, bands), float32] or None

@@ -47,7 +47,7 @@ class FastNetwork:
     settings : NetworkSettings
         Those of the model.
     batch_size : int > 0
-        Largest batch of `forward(training=True)`; it sizes the dropout table.
+        Largest batch that is trained on; it sizes the dropout table.
     """
 
     def __init__(self, model: Any, settings: NetworkSettings, batch_size: int) -> None:

@@ -62,7 +62,8 @@ class Plan:
     responses_dir : Path or None
         Impulse responses of recording devices, for recipes that augment with them; None takes simulated ones.
     teacher_dir : Path or None
-        Finished run whose scores are part of the targets, where the recipe asks for a teacher.
+        Finished run whose scores are part of the targets, where the recipe asks for a teacher; of a cross-validation
+        another, whose folds teach the same folds.
     train_digest : str
         Of the clips that are trained on, once it is known which: a run stays with the recordings it began with.
     command : str

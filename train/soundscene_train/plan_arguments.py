@@ -30,8 +30,8 @@ def plan_from(arguments: argparse.Namespace, command: str) -> tuple[Plan, Path]:
     SettingsError
         The recipe is unknown or damaged.
     DatasetError
-        The data set is unknown, or it needs a folder and none is given, or the other way round; or something would be
-        written among recordings, where each folder is a class.
+        The data set is unknown, or it needs a folder and none is given; or something would be written among recordings,
+        where each folder is a class.
     TrainingError
         Responses are given that the recipe would not train with.
     """

@@ -1,4 +1,4 @@
-"""Processes that train side by side, and end with the one that started them, however that ends."""
+"""Processes that train or score side by side, and end with the one that started them, however that ends."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ class FitSettings:
     engine : {"fast", "keras"}
         Who takes the steps: this package on one core, or Keras on whatever its backend runs on.
     devices : {"one", "all"}
-        Whether Keras shares each batch among the devices of the machine.
+        Whether Keras shares each batch among all devices, those of several machines too where these train together.
 
     Raises
     ------

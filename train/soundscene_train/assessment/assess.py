@@ -1,4 +1,4 @@
-"""The whole assessment of a run or of a finished bundle: figures, files and report."""
+"""The whole assessment of a run or of a finished bundle: its figures, and the scores that are kept."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The four stages of a run, as the command line calls them: prepare, fit, evaluate, export."""
+"""The stages that the command line's others stand on: prepare, fit, evaluate, export."""
 
 from __future__ import annotations
 
