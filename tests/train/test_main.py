@@ -298,9 +298,7 @@ def test_an_interruption_says_how_to_go_on(
 
     monkeypatch.setattr(command_line, "_fit", interrupted)
     assert main(["fit", "--quick"]) == 130
-    assert capsys.readouterr().err == (
-        "soundscene-train: interrupted; the same command goes on from the last checkpoint\n"
-    )
+    assert capsys.readouterr().err == "soundscene-train: interrupted; the same command goes on from what is finished\n"
     monkeypatch.setattr(command_line, "_compress", interrupted)
     assert main(["compress", "--run", "R"]) == 130
     assert capsys.readouterr().err == "soundscene-train: interrupted; the same command begins anew\n"

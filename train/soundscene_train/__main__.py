@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 __all__ = ["main"]
 
 _NAME: Final = "soundscene-train"
-_BEGINS_ANEW: Final = {
+_GIVEN_AGAIN: Final = {
     "evaluate": "begins anew, but for the distortions that are done",
     **dict.fromkeys(("calibrate", "compare", "compress", "export"), "begins anew"),
 }
-"""What a stage does after an interruption; others go on from the last checkpoint."""
+"""What a stage does after an interruption; others go on from what is finished."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -59,7 +59,7 @@ def _run_stage(arguments: argparse.Namespace, command: str) -> int:
     except (KeyboardInterrupt, SystemError) as error:
         if isinstance(error, SystemError) and not isinstance(error.__context__, KeyboardInterrupt):
             raise  # it is one only where Ctrl-C hits TensorFlow while it reads an array
-        again = _BEGINS_ANEW.get(arguments.stage, "goes on from the last checkpoint")
+        again = _GIVEN_AGAIN.get(arguments.stage, "goes on from what is finished")
         print(f"{_NAME}: interrupted; the same command {again}", file=sys.stderr)
         return EXIT_INTERRUPTED
     return 0
