@@ -16,12 +16,18 @@ from typing import Any, Final
 
 import numpy as np
 
-from soundscene_train.network import BATCH_NORM_EPSILON, NetworkSettings, Row, convolution_names, table_of_rows
+from soundscene_train.network import (
+    BATCH_NORM_EPSILON,
+    BATCH_NORM_MOMENTUM,
+    NetworkSettings,
+    Row,
+    convolution_names,
+    table_of_rows,
+)
 from soundscene_train.recipe import FLOAT_BITS, StorageSettings
 
 __all__ = ["FastNetwork"]
 
-_MOMENTUM: Final = 0.9
 _ALIGNMENT: Final = 64
 """Offsets into the dropout table are multiples of it, so that a stretch is a view and not a copy."""
 _OFFSETS: Final = 4096
@@ -117,7 +123,7 @@ class FastNetwork:
         return kernel + tf.stop_gradient(_rounded(scale * kernel, storage.weight_bits) / scale - kernel)
 
     @staticmethod
-    def update(statistics: list[tuple[Any, Any]], momentum: Any = _MOMENTUM) -> None:
+    def update(statistics: list[tuple[Any, Any]], momentum: Any = BATCH_NORM_MOMENTUM) -> None:
         """Move the running statistics towards those of a batch."""
         for variable, value in statistics:
             variable.assign(momentum * variable + (1.0 - momentum) * value)

@@ -18,6 +18,7 @@ from soundscene.errors import SettingsError
 
 __all__ = [
     "BATCH_NORM_EPSILON",
+    "BATCH_NORM_MOMENTUM",
     "CHANNEL_RESTRICTED_WIDTHS",
     "CNN7_WIDTHS",
     "NetworkSettings",
@@ -34,6 +35,8 @@ CHANNEL_RESTRICTED_WIDTHS: Final = (16, 32, 32, 32, 64, 64)
 HEADS: Final = ("mean", "mean+max")
 INPUT_CHANNELS: Final = 3
 BATCH_NORM_EPSILON: Final = 1e-3
+BATCH_NORM_MOMENTUM: Final = 0.9
+"""Share of the running statistics that a batch leaves as it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,10 +158,10 @@ def build_network(settings: NetworkSettings, label_count: int, bands: int = 128,
     layers = keras.layers
     patch = x = keras.Input((bands, frames, INPUT_CHANNELS), name="patch")
     for number, row in enumerate(table_of_rows(settings), start=1):
-        x = layers.BatchNormalization(epsilon=BATCH_NORM_EPSILON, momentum=0.9, name=f"block{number}_norm_in")(x)
+        x = _batch_norm(f"block{number}_norm_in")(x)
         x = _convolution(x, row, f"block{number}")
         x = layers.ReLU(name=f"block{number}_relu")(x)
-        x = layers.BatchNormalization(epsilon=BATCH_NORM_EPSILON, momentum=0.9, name=f"block{number}_norm_out")(x)
+        x = _batch_norm(f"block{number}_norm_out")(x)
         if row.pooled:
             x = layers.AveragePooling2D(2, name=f"block{number}_pool")(x)
         if number == 6:
@@ -166,6 +169,12 @@ def build_network(settings: NetworkSettings, label_count: int, bands: int = 128,
         x = layers.Dropout(settings.dropout, name=f"block{number}_dropout")(x)
     scores = layers.Dense(label_count, activation="softmax", name="scores")(x)
     return keras.Model(patch, scores, name="cnn7")
+
+
+def _batch_norm(name: str) -> Any:
+    import keras
+
+    return keras.layers.BatchNormalization(epsilon=BATCH_NORM_EPSILON, momentum=BATCH_NORM_MOMENTUM, name=name)
 
 
 def _head(x: Any, head: str) -> Any:
