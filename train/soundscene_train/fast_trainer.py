@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from soundscene_train.adam import Adam
 from soundscene_train.batches import TrainingWindows
 from soundscene_train.fast import FastNetwork
-from soundscene_train.network import build_network
 from soundscene_train.recipe import Recipe, StorageSettings
 from soundscene_train.runtime import start_tensorflow
 from soundscene_train.trainer import SETTLING_PASSES, Array, Trainer
@@ -25,11 +24,7 @@ class FastTrainer(Trainer):
     def __init__(self, network_name: str, recipe: Recipe, material: TrainingWindows) -> None:
         super().__init__(network_name, recipe, material)
         self._tf = start_tensorflow()
-        import keras
-
-        keras.utils.set_random_seed(self.batches.weight_seed)
-        front_end, label_count = recipe.training_front_end, material.targets.shape[1]
-        self.model = build_network(recipe.network, label_count, front_end.band_count, front_end.patch_frames)
+        self.model = self._first_model()
         self.network = FastNetwork(self.model, recipe.network, self.batches.size)
         self._optimizer = Adam(self.model.trainable_variables, recipe.fit.weight_decay, recipe.fit.decoupled_decay)
         self._rates = self.rates()

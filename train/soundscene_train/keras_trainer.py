@@ -16,7 +16,6 @@ import numpy as np
 from soundscene_train.batches import Batches, TrainingWindows
 from soundscene_train.errors import TrainingError
 from soundscene_train.machines import Machines, require_same_file
-from soundscene_train.network import build_network
 from soundscene_train.recipe import Recipe
 from soundscene_train.runtime import start_keras
 from soundscene_train.trainer import SETTLING_PASSES, Array, Trainer
@@ -42,10 +41,7 @@ class KerasTrainer(Trainer):
         with _device_scope(fit.devices, self.batches.size):
             import keras
 
-            keras.utils.set_random_seed(self.batches.weight_seed)
-            front_end, label_count = recipe.training_front_end, material.targets.shape[1]
-            drawn = build_network(recipe.network, label_count, front_end.band_count, front_end.patch_frames)
-            self.model = _penalised_model(drawn, 0.0 if fit.decoupled_decay else fit.weight_decay)
+            self.model = _penalised_model(self._first_model(), 0.0 if fit.decoupled_decay else fit.weight_decay)
             weights = {id(variable) for variable in self.model.weights}
             self._seeds = [variable for variable in self.model.variables if id(variable) not in weights]
             rates = self.rates() + [0.0] * (SETTLING_PASSES * self.batches.count)

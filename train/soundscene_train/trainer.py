@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from soundscene_train.batches import Batches, TrainingWindows
 from soundscene_train.errors import TrainingError
 from soundscene_train.files import reading_arrays, whole
+from soundscene_train.network import build_network
 from soundscene_train.recipe import Recipe
 from soundscene_train.schedule import learning_rate_at
 
@@ -133,6 +134,14 @@ class Trainer(ABC):
                 if self._averaged_epochs
                 else []
             )
+
+    def _first_model(self) -> Any:
+        """Build the network with its first weights, which follow from the recipe's seed."""
+        import keras
+
+        keras.utils.set_random_seed(self.batches.weight_seed)
+        front_end, label_count = self.recipe.training_front_end, self.material.targets.shape[1]
+        return build_network(self.recipe.network, label_count, front_end.band_count, front_end.patch_frames)
 
     @abstractmethod
     def _train(self, epoch: int) -> float:
