@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from soundscene_train import graphs
-from soundscene_train.merging import build_graph, merge
+from soundscene_train.merging import merge
 from soundscene_train.network import NetworkSettings, table_of_rows
+from soundscene_train.plain_graph import build_graph
 from soundscene_train.runtime import start_tensorflow
 from tests.train.helpers import lively_model
 

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from soundscene.networks import Network
 from soundscene.settings import FrontEndSettings
-from soundscene_train.merging import MergedNetwork, build_graph
+from soundscene_train.merging import MergedNetwork
 from soundscene_train.network import INPUT_CHANNELS
+from soundscene_train.plain_graph import build_graph
 from soundscene_train.runtime import start_tensorflow
 from soundscene_train.serving_graph import build_serving_graph
 

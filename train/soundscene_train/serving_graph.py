@@ -13,7 +13,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from soundscene_train.merging import MergedBlock, MergedNetwork, convolved, joined, rectified, scored
+from soundscene_train.merging import MergedBlock, MergedNetwork
+from soundscene_train.plain_graph import convolved, joined, rectified, scored
 
 __all__ = ["build_serving_graph"]
 
