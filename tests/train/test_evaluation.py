@@ -66,16 +66,21 @@ def test_a_calibration_is_of_the_rule_that_it_was_fitted_for(rule: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("scores", "truth", "devices"),
-    [(SCORES, TRUTH[:3], ()), (SCORES[:0], TRUTH[:0], ()), (SCORES, TRUTH, ("a",))],
+    ("scores", "truth", "devices", "message"),
+    [
+        (SCORES, TRUTH[:3], (), r"expected scores of shape \(3, 3\)"),
+        (SCORES[:0], TRUTH[:0], (), "and at least one clip"),
+        (SCORES, TRUTH, ("a",), "expected 4 devices, one for each clip, or none, got 1"),
+    ],
 )
 def test_shapes_that_do_not_fit_are_refused(
     scores: np.ndarray[tuple[int, ...], np.dtype[np.float64]],
     truth: np.ndarray[tuple[int, ...], np.dtype[np.int64]],
     devices: tuple[str, ...],
+    message: str,
 ) -> None:
     """Too few truths, no clips and too few devices say what was expected."""
-    with pytest.raises(TrainingError, match="expected scores of shape"):
+    with pytest.raises(TrainingError, match=message):
         evaluate(scores, truth, LABELS, devices)
 
 

@@ -82,10 +82,12 @@ def evaluate(
     TrainingError
         There is nothing to compare, or the shapes do not fit.
     """
-    if scores.shape != (len(truth), len(labels)) or not len(truth) or len(devices) not in {0, len(truth)}:
+    if scores.shape != (len(truth), len(labels)) or not len(truth):
         raise TrainingError(
             f"expected scores of shape ({len(truth)}, {len(labels)}) and at least one clip, got {scores.shape}"
         )
+    if len(devices) not in {0, len(truth)}:
+        raise TrainingError(f"expected {len(truth)} devices, one for each clip, or none, got {len(devices)}")
     decided = scores.argmax(axis=1)
     hits = decided == truth
     confusion = np.zeros((len(labels), len(labels)), np.int64)

@@ -150,12 +150,12 @@ def score_clips(
     distortion: Distortion | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> ClipScores:
-    """Score clips as the plugin does, each spoilt first if a distortion is given.
+    """Score clips, of which there is one at least, as the plugin does, each spoilt first if a distortion is given.
 
     Raises
     ------
     TrainingError
-        There is no clip, a label is not the bundle's, or a clip cannot be spoilt.
+        A label is not the bundle's, or a clip cannot be spoilt.
     DatasetError
         A clip breaks off before its end.
     AudioError
@@ -163,7 +163,7 @@ def score_clips(
     """
     labels = classifier.bundle.labels
     strange = sorted({clip.label for clip in clips} - set(labels))
-    if strange or not clips:
+    if strange:
         raise TrainingError(f"expected clips of the bundle's labels {', '.join(labels)}; got {', '.join(strange)}")
     scores, owners = [], []
     with tempfile.TemporaryDirectory(prefix="soundscene-") as folder:
