@@ -5,24 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import IO, Any
 
-from soundscene.errors import MissingExtraError
-
 __all__ = ["new_figure", "save_figure"]
 
 
 def new_figure(width_inches: float, height_inches: float) -> Any:
-    """Return a matplotlib figure that is saved, never shown.
+    """Return a matplotlib figure that is saved, never shown."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
 
-    Raises
-    ------
-    MissingExtraError
-        matplotlib is not installed.
-    """
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingExtraError("plots need matplotlib: `pip install 'soundscene[train]'`") from error
     figure = Figure(figsize=(width_inches, height_inches), layout="constrained")
     FigureCanvasAgg(figure)
     return figure

@@ -10,9 +10,8 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, Final
+from typing import Final
 
-from soundscene.errors import MissingExtraError
 from soundscene_train.errors import DatasetError
 from soundscene_train.files import whole, writing
 
@@ -77,7 +76,8 @@ def fetch(
     OSError
         The folder cannot be written.
     """
-    requests = _requests()
+    import requests
+
     target, part = folder / archive.name, folder / f"{archive.name}.part"
     if target.is_file():
         return target
@@ -130,17 +130,10 @@ def fetch_and_unpack(url: str, archive: Archive, folder: Path, root: str, progre
         path.unlink()
 
 
-def _requests() -> Any:
-    try:
-        import requests
-    except ImportError as error:
-        raise MissingExtraError("downloading needs requests: pip install 'soundscene[train]'") from error
-    return requests
-
-
 def _receive(url: str, archive: Archive, part: Path, progress: Progress | None) -> None:
     """Append what is missing."""
-    requests = _requests()
+    import requests
+
     have = part.stat().st_size if part.is_file() else 0
     if archive.size_bytes is not None and have >= archive.size_bytes:
         return
