@@ -41,6 +41,17 @@ def test_a_full_disk_is_one_line(tmp_path: Path) -> None:
         write_json(tmp_path / "nowhere" / "note.json", {})
 
 
+@pytest.mark.parametrize("what", ["", "the report "])
+def test_a_place_is_named_as_it_is_called(tmp_path: Path, what: str) -> None:
+    """Spaces in a path stay, or nobody finds it."""
+    place = tmp_path / "two  spaces"
+    with (
+        pytest.raises(TrainingError, match=f"^{re.escape(str(place))}: {what}cannot be written: "),
+        writing(place, what.strip()),
+    ):
+        write_json(place / "note.json", {})
+
+
 @pytest.mark.parametrize("kept_bytes", [0, 1, 40, -30, -1])
 def test_arrays_that_were_cut_short_are_one_line(tmp_path: Path, kept_bytes: int) -> None:
     """However much of it is left, a cut file of arrays is named, with the way out."""

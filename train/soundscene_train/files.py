@@ -63,7 +63,8 @@ def writing(
     try:
         yield
     except OSError as error:
-        line = " ".join(f"{place}: {what} cannot be written: {error.strerror or error}".split())
+        subject = f"{place}: {what}" if what else f"{place}:"
+        line = f"{subject} cannot be written: {error.strerror or error}"
         raise error_type(f"{line}; {advice}" if advice else line) from error
 
 
