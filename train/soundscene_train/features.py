@@ -187,9 +187,9 @@ def _compute(settings: FeatureSettings, clips: Sequence[Path]) -> Block:
             found = list(_clip_spectra(front_end, path, settings))
             counts.append(len(found))
             windows += found
-    shape = (0, settings.front_end.window_frames, settings.front_end.band_count)
+    shape = (settings.front_end.window_frames, settings.front_end.band_count)
     return counts, {
-        name: np.asarray([getattr(spectra, name) for spectra in windows], np.float16).reshape(-1, *shape[1:])
+        name: np.asarray([getattr(spectra, name) for spectra in windows], np.float16).reshape(-1, *shape)
         for name in NETWORK_NAMES
     }
 

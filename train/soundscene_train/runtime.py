@@ -11,7 +11,8 @@ import ctypes
 import functools
 import os
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any, Final
 
 from soundscene.errors import MissingExtraError
@@ -106,15 +107,14 @@ def _keep_memory() -> None:
         mallopt(parameter, value)
 
 
-class _quiet_stderr:  # noqa: N801  # used as a function
+@contextmanager
+def _quiet_stderr() -> Iterator[None]:
     """Send the start-up chatter of C++ libraries, which no log level reaches, to nowhere."""
-
-    def __enter__(self) -> None:
-        self._saved = os.dup(2)
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, 2)
-        os.close(nowhere)
-
-    def __exit__(self, *_: object) -> None:
-        os.dup2(self._saved, 2)
-        os.close(self._saved)
+    saved, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    os.close(nowhere)
+    try:
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
