@@ -10,7 +10,7 @@ from typing import Final, NoReturn
 
 from soundscene.commands import add_version
 from soundscene.settings import NETWORK_NAMES
-from soundscene_train.datasets import DATASET_NAMES
+from soundscene_train.datasets import DATASET_NAMES, DEFAULT_FOLD_COUNT
 from soundscene_train.recipe import DEVICES, ENGINES
 from soundscene_train.recipe_files import packaged_recipes
 
@@ -167,7 +167,11 @@ def _add_plan_arguments(parser: argparse.ArgumentParser, *, has_word: bool = Fal
         "KERAS_DISTRIBUTION_* connect them (the recipe's)",
     )
     parser.add_argument(
-        "--folds", type=_at_least(2), default=5, metavar="N", help="folder, csv without folds: make N (5)"
+        "--folds",
+        type=_at_least(2),
+        default=DEFAULT_FOLD_COUNT,
+        metavar="N",
+        help="folder, csv without folds: make N (%(default)s)",
     )
     parser.add_argument("--skip-unreadable", action="store_true", help="folder, csv: leave out what cannot be read")
     parser.add_argument(

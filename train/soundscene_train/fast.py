@@ -52,27 +52,22 @@ class FastNetwork:
         From `build_network` with the same settings.
     settings : NetworkSettings
         Those of the model.
-    batch_size : int > 0
-        Largest batch that is trained on; it sizes the dropout table.
+    batch_size : int > 0, or None
+        Largest batch that is trained on; it sizes the dropout table. None for inference alone.
     """
 
-    def __init__(self, model: Any, settings: NetworkSettings, batch_size: int) -> None:
+    def __init__(self, model: Any, settings: NetworkSettings, batch_size: int | None = None) -> None:
         self.model = model
         self.settings = settings
         self._blocks = tuple(
             _read_block(model, number, row) for number, row in enumerate(table_of_rows(settings), start=1)
         )
         self._dense = model.get_layer("scores")
-        self._dropout_table = _dropout_table(model, settings, batch_size)
-
-    @property
-    def dropout_count(self) -> int:
-        """Offsets a training pass needs, one per block."""
-        return len(self._blocks)
+        self._dropout_table = None if batch_size is None else _dropout_table(model, settings, batch_size)
 
     def draw_offsets(self, generator: np.random.Generator) -> np.ndarray[Any, np.dtype[np.int32]]:
-        """Draw the places in the dropout table for one pass."""
-        return generator.integers(0, _OFFSETS, self.dropout_count, dtype=np.int32) * _ALIGNMENT
+        """Draw the places in the dropout table for one training pass, one per block."""
+        return generator.integers(0, _OFFSETS, len(self._blocks), dtype=np.int32) * _ALIGNMENT
 
     def forward(
         self, patches: Any, offsets: Any | None = None, storage: StorageSettings | None = None

@@ -21,15 +21,13 @@ _LOWEST_HZ: Final = 20.0
 """Below it coloured noise does not rise any more, or nothing else would be left of it."""
 
 
-def band_noises(settings: FrontEndSettings, seed: int = 0) -> dict[str, Array]:
-    """Compute a window of each colour of noise.
+def band_noises(settings: FrontEndSettings) -> dict[str, Array]:
+    """Compute a window of each colour of noise, always the same.
 
     Parameters
     ----------
     settings : FrontEndSettings
         The front end.
-    seed : int >= 0
-        The noise follows from it.
 
     Returns
     -------
@@ -37,7 +35,7 @@ def band_noises(settings: FrontEndSettings, seed: int = 0) -> dict[str, Array]:
         Natural logarithm of power; the power of a frame, summed over its bands, is 1 on the mean.
     """
     front_end = FrontEnd(settings)
-    generator = np.random.default_rng(seed)
+    generator = np.random.default_rng(0)
     with threadpool_limits(1, user_api="blas"):  # several threads would add up in another order
         windows = [front_end.window_spectra(_noise(exponent, settings, generator)) for exponent in COLOURS.values()]
     found = {}

@@ -15,7 +15,7 @@ from reprlib import Repr
 from typing import Any, Final, Self
 
 from soundscene.frontend import Standardisation
-from soundscene_train.datasets import CitySettings, Dataset, Selection, open_dataset
+from soundscene_train.datasets import DEFAULT_FOLD_COUNT, CitySettings, Dataset, Selection, open_dataset
 from soundscene_train.errors import DatasetError, TrainingError
 from soundscene_train.features import Features, FeatureSettings, Progress, has_features, prepare_features
 from soundscene_train.files import one_name, reading, write_json, writing
@@ -77,7 +77,7 @@ class Plan:
     train_parts: tuple[str, ...] | None = None
     test_parts: tuple[str, ...] | None = None
     city: CitySettings = field(default_factory=CitySettings)
-    fold_count: int = 5
+    fold_count: int = DEFAULT_FOLD_COUNT
     skipped: tuple[str, ...] = ()
     responses_dir: Path | None = None
     teacher_dir: Path | None = None

@@ -66,9 +66,9 @@ def band_responses(settings: FrontEndSettings, folder: Path | None, held_out: Se
     return found
 
 
-def simulated_devices(count: int = _SIMULATED_COUNT, seed: int = 0) -> list[Device]:
-    """Draw devices as unlike as cheap and good microphones are: pass band, resonance and tilt."""
-    generator = np.random.default_rng(seed)
+def simulated_devices() -> list[Device]:
+    """Draw devices, always the same, as unlike as cheap and good microphones are: pass band, resonance and tilt."""
+    generator = np.random.default_rng(0)
     octaves = generator.uniform
     return [
         Device(
@@ -79,7 +79,7 @@ def simulated_devices(count: int = _SIMULATED_COUNT, seed: int = 0) -> list[Devi
             tilt_db=generator.uniform(-2.0, 2.0),
             noise_dbfs=-np.inf,
         )
-        for _ in range(count)
+        for _ in range(_SIMULATED_COUNT)
     ]
 
 

@@ -87,7 +87,7 @@ def score_windows(
     rows = []
     for name in networks:
         model = load_trained(plan, folder, name, label_count)
-        forward = scoring_function(FastNetwork(model, plan.recipe.network, batch_size=1))
+        forward = scoring_function(FastNetwork(model, plan.recipe.network))
         to_patches = partial(
             patch, settings=plan.recipe.front_end, network=name, standardisation=read_standardisation(folder, name)
         )

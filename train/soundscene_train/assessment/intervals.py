@@ -52,7 +52,7 @@ def wilson(correct: int, count: int) -> Interval:
     return Interval(max(0.0, float(centre - spread)), min(1.0, float(centre + spread)), "wilson")
 
 
-def accuracy_interval(hits: NDArray[np.bool_], groups: Sequence[str] = (), seed: int = 0) -> Interval:
+def accuracy_interval(hits: NDArray[np.bool_], groups: Sequence[str] = ()) -> Interval:
     """Return the interval of an accuracy, over groups where they are known.
 
     Clips of one place or recording err together, so that drawing clips would promise too much. Wilson's interval is
@@ -64,8 +64,6 @@ def accuracy_interval(hits: NDArray[np.bool_], groups: Sequence[str] = (), seed:
         Which clips are right; at least one clip.
     groups : sequence of str
         One for each clip, or none; "" is unknown.
-    seed : int
-        Of the draws.
     """
     correct = int(hits.sum())
     names = set(groups)
@@ -76,7 +74,7 @@ def accuracy_interval(hits: NDArray[np.bool_], groups: Sequence[str] = (), seed:
     total = np.bincount(member)
     if np.ptp(right / total) == 0.0:
         return wilson(correct, len(hits))
-    drawn = np.random.default_rng(seed).integers(0, len(total), (_RESAMPLES, len(total)))
+    drawn = np.random.default_rng(0).integers(0, len(total), (_RESAMPLES, len(total)))
     shares = right[drawn].sum(axis=1) / total[drawn].sum(axis=1)
     low, high = np.quantile(shares, (0.025, 0.975))
     return Interval(float(low), float(high), "bootstrap over groups")

@@ -147,7 +147,7 @@ class _Stored:
 
     def score(self, features: Features, windows: NDArray[np.int64]) -> NDArray[np.float64]:
         """Scores of some windows: (windows, labels)."""
-        forward = scoring_function(FastNetwork(self._model, self._recipe.network, batch_size=1))
+        forward = scoring_function(FastNetwork(self._model, self._recipe.network))
         return score_model(forward, features.spectra[self._name], windows, self._to_patches)
 
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from typing import Final
 
 from soundscene_train.errors import DatasetError
 
-__all__ = ["assign_folds", "require_groups_apart"]
+__all__ = ["DEFAULT_FOLD_COUNT", "assign_folds", "require_groups_apart"]
+
+DEFAULT_FOLD_COUNT: Final = 5
 
 
 def assign_folds(labels: Sequence[str], groups: Sequence[str], fold_count: int) -> tuple[str, ...]:

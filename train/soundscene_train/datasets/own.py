@@ -25,7 +25,7 @@ _SUFFIXES: Final = frozenset(
 _CITATION: Final = "The user's own recordings."
 
 
-def open_folder(folder: Path, fold_count: int = 5) -> Dataset:
+def open_folder(folder: Path, fold_count: int) -> Dataset:
     """Read a folder that holds one folder per class.
 
     A file's group is the folder it lies in below its class (`rain/garden/01.wav` and `wind/garden/07.wav` share the
@@ -57,7 +57,7 @@ def open_folder(folder: Path, fold_count: int = 5) -> Dataset:
     return _make("folder", folder, clips, None, fold_count)
 
 
-def open_csv(path: Path, fold_count: int = 5) -> Dataset:
+def open_csv(path: Path, fold_count: int) -> Dataset:
     """Read a table with the columns path and label, and if it has them group, device and fold.
 
     Parameters

@@ -8,6 +8,7 @@ from typing import Final
 from soundscene_train.datasets.city import CitySettings, build_city
 from soundscene_train.datasets.clips import Dataset
 from soundscene_train.datasets.esc import open_esc10
+from soundscene_train.datasets.folds import DEFAULT_FOLD_COUNT
 from soundscene_train.datasets.own import open_csv, open_folder
 from soundscene_train.datasets.tau import open_tau
 from soundscene_train.errors import DatasetError
@@ -25,7 +26,9 @@ def require_known(name: str) -> None:
         raise DatasetError(f"no data set {name!r}; there are {', '.join(DATASET_NAMES)}")
 
 
-def open_dataset(name: str, folder: Path | None, city: CitySettings | None = None, fold_count: int = 5) -> Dataset:
+def open_dataset(
+    name: str, folder: Path | None, city: CitySettings | None = None, fold_count: int = DEFAULT_FOLD_COUNT
+) -> Dataset:
     """Open a data set, making it first if it is the synthetic city.
 
     Parameters
