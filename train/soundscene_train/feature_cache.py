@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from soundscene.settings import NETWORK_NAMES
 from soundscene_train.errors import DatasetError
 from soundscene_train.files import reading, reading_arrays, whole, write_json, writing
+from soundscene_train.progress import Progress
 
 __all__ = ["Block", "StoredSpectra", "fill_cache", "is_filled", "open_cache", "slices_of"]
 
@@ -69,7 +70,7 @@ def fill_cache(
     clips: Sequence[Path],
     compute: Callable[[Sequence[Path]], Block],
     jobs: int = 1,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> None:
     """Compute what is missing, or wait for another process that does.
 
@@ -138,7 +139,7 @@ def _fill(
     clips: Sequence[Path],
     compute: Callable[[Sequence[Path]], Block],
     jobs: int,
-    progress: Callable[[int, int], None] | None,
+    progress: Progress | None,
 ) -> None:
     from joblib import Parallel, delayed
 

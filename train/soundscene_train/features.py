@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -32,6 +32,7 @@ from soundscene_train.assessment.distortions import scaled
 from soundscene_train.datasets import Dataset
 from soundscene_train.datasets.clips import require_undamaged
 from soundscene_train.feature_cache import Block, StoredSpectra, fill_cache, is_filled, open_cache, slices_of
+from soundscene_train.progress import Progress
 
 __all__ = [
     "FeatureSettings",
@@ -42,8 +43,6 @@ __all__ = [
 ]
 
 Array = NDArray[np.float32]
-Progress = Callable[[int, int], None]
-"""Called with clips done and clips in all."""
 
 _LATER_STEPS: Final = frozenset({"dynamic_range_db", "remove_window_mean", "remove_band_means"})
 """Settings of what is done to a stored spectrogram: another choice of them needs no other spectrograms."""

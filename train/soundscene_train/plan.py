@@ -17,8 +17,9 @@ from typing import Any, Final, Self
 from soundscene.frontend import Standardisation
 from soundscene_train.datasets import DEFAULT_FOLD_COUNT, CitySettings, Dataset, Selection, open_dataset
 from soundscene_train.errors import DatasetError, TrainingError
-from soundscene_train.features import Features, FeatureSettings, Progress, has_features, prepare_features
+from soundscene_train.features import Features, FeatureSettings, has_features, prepare_features
 from soundscene_train.files import one_name, reading, write_json, writing
+from soundscene_train.progress import Progress
 from soundscene_train.recipe import Recipe
 from soundscene_train.recipe_files import parse_recipe
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,13 +17,11 @@ from soundscene_train.assessment.summary import robustness, summarise
 from soundscene_train.datasets.clips import Clip, Dataset, digest_of
 from soundscene_train.errors import TrainingError
 from soundscene_train.evaluation import Result, evaluate_all
+from soundscene_train.progress import StageProgress
 
 __all__ = ["AssessmentSettings", "assess_bundle", "assess_robustness", "assess_scores", "clips_to_test", "results_of"]
 
 _DISTORTED: Final = "distorted"
-
-Step = Callable[[str, int, int], None]
-"""Told a stage, units done and units in all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +114,7 @@ def assess_robustness(
     settings: AssessmentSettings,
     folder: Path,
     *,
-    step: Step,
+    step: StageProgress,
     jobs: int = 1,
 ) -> dict[str, Any]:
     """Return what each distortion costs; empty when none is asked for.
@@ -129,7 +127,13 @@ def assess_robustness(
 
 
 def assess_bundle(
-    bundle: Bundle, clips: Sequence[Clip], settings: AssessmentSettings, folder: Path, *, step: Step, jobs: int = 1
+    bundle: Bundle,
+    clips: Sequence[Clip],
+    settings: AssessmentSettings,
+    folder: Path,
+    *,
+    step: StageProgress,
+    jobs: int = 1,
 ) -> tuple[ClipScores, Mapping[str, Any]]:
     """Test a finished bundle as it is served, and keep in a folder what would take long to compute again.
 

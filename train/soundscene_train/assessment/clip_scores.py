@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Self
@@ -20,6 +20,7 @@ from soundscene_train.datasets.clips import Clip, require_undamaged
 from soundscene_train.errors import TrainingError
 from soundscene_train.evaluation import fuse_clips
 from soundscene_train.files import reading_arrays, whole, writing
+from soundscene_train.progress import Progress
 from soundscene_train.run_folders import how_to_test
 
 __all__ = ["ClipScores", "score_clips"]
@@ -148,7 +149,7 @@ def score_clips(
     classifier: SceneClassifier,
     clips: Sequence[Clip],
     distortion: Distortion | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> ClipScores:
     """Score clips, of which there is one at least, as the plugin does, each spoilt first if a distortion is given.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import as_completed
 from contextlib import suppress
 from pathlib import Path
@@ -19,11 +19,9 @@ from soundscene_train.datasets.clips import Clip
 from soundscene_train.errors import TrainingError
 from soundscene_train.files import make_folder
 from soundscene_train.processes import process_pool
+from soundscene_train.progress import Progress
 
 __all__ = ["score_distorted"]
-
-Step = Callable[[int, int], None]
-"""Told distortions done, and in all."""
 
 
 def score_distorted(
@@ -32,7 +30,7 @@ def score_distorted(
     distortions: Sequence[Distortion],
     home: Path,
     *,
-    step: Step,
+    step: Progress,
     jobs: int = 1,
 ) -> dict[str, tuple[Distortion, ClipScores]]:
     """Score clips under each distortion, or read what an earlier call has kept.
@@ -48,7 +46,7 @@ def score_distorted(
     home : Path
         Where scores are kept, in a folder for each distortion. Its name changes with all that they depend on.
     step : callable
-        Told how far it is.
+        Told distortions done, and in all.
     jobs : int > 0
         Processes.
 

@@ -10,7 +10,7 @@ import csv
 import io
 import json
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -21,6 +21,7 @@ from soundscene.errors import SettingsError
 from soundscene_train.datasets.devices import DEVICES, SEEN_DEVICES, record
 from soundscene_train.errors import DatasetError
 from soundscene_train.files import reading, whole, write_json, writing
+from soundscene_train.progress import Progress
 
 __all__ = ["CITY_NAMES", "CitySettings", "build_city"]
 
@@ -85,7 +86,7 @@ class _Segment:
         return f"audio/{self.scene}-{self.city}-{self.location}-{self.number}-{self.device}.wav"
 
 
-def build_city(folder: Path, settings: CitySettings, progress: Callable[[int, int], None] | None = None) -> None:
+def build_city(folder: Path, settings: CitySettings, progress: Progress | None = None) -> None:
     """Write the data set, going on where an interrupted call stopped; one that is complete is left alone.
 
     Of several runs that need the same city, one makes it and the others wait.
@@ -116,7 +117,7 @@ def build_city(folder: Path, settings: CitySettings, progress: Callable[[int, in
                 _build(folder, note, settings, progress)
 
 
-def _build(folder: Path, note: Path, settings: CitySettings, progress: Callable[[int, int], None] | None) -> None:
+def _build(folder: Path, note: Path, settings: CitySettings, progress: Progress | None) -> None:
     """Write what is missing, the note that tells whose folder it is first of all."""
     segments = list(_segments(settings))
     folder.mkdir(exist_ok=True)

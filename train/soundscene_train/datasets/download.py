@@ -7,18 +7,15 @@ import shutil
 import time
 import zipfile
 import zlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Final
 
 from soundscene_train.errors import DatasetError
 from soundscene_train.files import whole, writing
+from soundscene_train.progress import StageProgress
 
 __all__ = ["Archive", "fetch", "fetch_and_unpack"]
-
-Progress = Callable[[str, int, int], None]
-"""Told a file's name, bytes there and bytes in all, 0 while these are not known."""
 
 _BLOCK_BYTES: Final = 1 << 20
 _ATTEMPTS: Final = 6
@@ -47,7 +44,7 @@ class Archive:
 
 
 def fetch(
-    url: str, archive: Archive, folder: Path, progress: Progress | None = None, pause_seconds: float = 1.0
+    url: str, archive: Archive, folder: Path, progress: StageProgress | None = None, pause_seconds: float = 1.0
 ) -> Path:
     """Download one file, going on where an earlier attempt broke off.
 
@@ -60,7 +57,7 @@ def fetch(
     folder : Path
         Where it goes; `NAME.part` while it grows.
     progress : callable or None
-        Told how far it is.
+        Told the file's name, bytes there and bytes in all, 0 while these are not known.
     pause_seconds : float >= 0
         Before the second attempt; it doubles with each one more.
 
@@ -98,7 +95,9 @@ def fetch(
     raise DatasetError(f"{url}: {problem}, after {_ATTEMPTS} attempts; the same command goes on from there")
 
 
-def fetch_and_unpack(url: str, archive: Archive, folder: Path, root: str, progress: Progress | None = None) -> None:
+def fetch_and_unpack(
+    url: str, archive: Archive, folder: Path, root: str, progress: StageProgress | None = None
+) -> None:
     """Download a zip file, unpack it and keep a note of it instead; does nothing where that has been done.
 
     Parameters
@@ -108,7 +107,7 @@ def fetch_and_unpack(url: str, archive: Archive, folder: Path, root: str, progre
     root : str
         Folder inside the archive that becomes `folder`.
     progress : callable or None
-        Told how far it is.
+        Told the file's name, bytes there and bytes in all, 0 while these are not known.
 
     Raises
     ------
@@ -130,7 +129,7 @@ def fetch_and_unpack(url: str, archive: Archive, folder: Path, root: str, progre
         path.unlink()
 
 
-def _receive(url: str, archive: Archive, part: Path, progress: Progress | None) -> None:
+def _receive(url: str, archive: Archive, part: Path, progress: StageProgress | None) -> None:
     """Append what is missing."""
     import requests
 

@@ -6,7 +6,7 @@ import csv
 import hashlib
 import math
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
 from os.path import commonpath, relpath
 from pathlib import Path
@@ -20,6 +20,7 @@ from soundscene.errors import AudioError
 from soundscene_train.datasets.clips import Clip, Dataset
 from soundscene_train.errors import DatasetError
 from soundscene_train.files import writing
+from soundscene_train.progress import Progress
 
 __all__ = [
     "ClipFacts",
@@ -72,9 +73,7 @@ class ClipFacts:
     error: str = ""
 
 
-def inspect_clips(
-    dataset: Dataset, jobs: int = 1, progress: Callable[[int, int], None] | None = None
-) -> list[ClipFacts]:
+def inspect_clips(dataset: Dataset, jobs: int = 1, progress: Progress | None = None) -> list[ClipFacts]:
     """Decode every clip once.
 
     Parameters

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Final
 
 from soundscene_train.datasets.clips import Dataset
-from soundscene_train.datasets.download import Archive, Progress, fetch_and_unpack
+from soundscene_train.datasets.download import Archive, fetch_and_unpack
 from soundscene_train.errors import DatasetError
+from soundscene_train.progress import StageProgress
 
 __all__ = ["DOWNLOADS", "describe", "download", "require_whole"]
 
@@ -64,7 +65,7 @@ _RATE_HZ: Final = 44_100
 _LENGTH_TOLERANCE_SECONDS: Final = 0.1
 
 
-def download(name: str, folder: Path, progress: Progress | None = None, address: str | None = None) -> None:
+def download(name: str, folder: Path, progress: StageProgress | None = None, address: str | None = None) -> None:
     """Fetch and unpack what is missing of a data set.
 
     Parameters

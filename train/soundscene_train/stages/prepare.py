@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -12,6 +12,7 @@ from soundscene_train.datasets.inspection import ClipFacts, inspect_clips, leaks
 from soundscene_train.datasets.sources import download, require_whole
 from soundscene_train.features import Features
 from soundscene_train.plan import Plan
+from soundscene_train.progress import Progress
 from soundscene_train.stages.reporter import Reporter
 
 __all__ = ["download_run", "inspect_run", "prepare_run", "require_clips", "without_unreadable"]
@@ -79,5 +80,5 @@ def without_unreadable(plan: Plan, reporter: Reporter, jobs: int = 1) -> Plan:
     return replace(plan, skipped=tuple(one.path for one in bad))
 
 
-def _step(reporter: Reporter, stage: str) -> Callable[[int, int], None]:
+def _step(reporter: Reporter, stage: str) -> Progress:
     return lambda done, total: reporter.step(stage, done, total)
