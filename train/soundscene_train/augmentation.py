@@ -12,6 +12,7 @@ from soundscene.settings import FrontEndSettings
 from soundscene_train.recipe import AugmentationSettings
 
 __all__ = [
+    "Array",
     "augmented_patches",
     "crop_windows",
     "lively_starts",

@@ -29,7 +29,7 @@ from soundscene_train.responses import band_responses, trained_responses
 from soundscene_train.teaching import taught_targets
 from soundscene_train.trainer import Trainer, require_network
 
-__all__ = ["EpochReport", "Training", "epochs_kept", "fit_networks", "one_hot_targets", "require_ingredients"]
+__all__ = ["Training", "epochs_kept", "fit_network", "fit_networks", "one_hot_targets", "require_ingredients"]
 
 _POLL_SECONDS: Final = 0.3
 _CHECKPOINT_EPOCHS: Final = 5

@@ -21,6 +21,7 @@ __all__ = [
     "BATCH_NORM_MOMENTUM",
     "CHANNEL_RESTRICTED_WIDTHS",
     "CNN7_WIDTHS",
+    "INPUT_CHANNELS",
     "NetworkSettings",
     "Row",
     "build_network",

@@ -21,7 +21,7 @@ from soundscene_train.datasets.devices import Device, record
 from soundscene_train.errors import TrainingError
 from soundscene_train.recipe import AugmentationSettings
 
-__all__ = ["band_responses", "responses_to_train_with", "simulated_devices", "trained_responses"]
+__all__ = ["band_responses", "simulated_devices", "trained_responses"]
 
 Array = NDArray[np.float32]
 _Hearing = Callable[[Array, int], Array]
@@ -83,7 +83,7 @@ def simulated_devices() -> list[Device]:
     ]
 
 
-def responses_to_train_with(folder: Path, held_out: Sequence[str]) -> tuple[Distortion, ...]:
+def _responses_to_train_with(folder: Path, held_out: Sequence[str]) -> tuple[Distortion, ...]:
     """Find the impulse responses in a folder, without those that are kept for tests.
 
     Raises
@@ -107,11 +107,11 @@ def trained_responses(folder: Path | None, settings: AugmentationSettings) -> tu
     Raises
     ------
     TrainingError
-        As `responses_to_train_with`.
+        The folder holds no response, or a name to leave out is not in it, or nothing is left.
     """
     if folder is None or settings.response_probability == 0.0:
         return ()
-    return tuple(one.name for one in responses_to_train_with(folder, settings.held_out_responses))
+    return tuple(one.name for one in _responses_to_train_with(folder, settings.held_out_responses))
 
 
 def _hearings(folder: Path | None, held_out: Sequence[str]) -> Iterator[_Hearing]:
@@ -121,7 +121,7 @@ def _hearings(folder: Path | None, held_out: Sequence[str]) -> Iterator[_Hearing
         for device in simulated_devices():
             yield partial(record, device=device, generator=generator)
         return
-    for one in responses_to_train_with(folder, held_out):
+    for one in _responses_to_train_with(folder, held_out):
         yield partial(_through, one, generator)
 
 

@@ -18,7 +18,7 @@ from soundscene_train.network import build_network
 from soundscene_train.recipe import Recipe
 from soundscene_train.schedule import learning_rate_at
 
-__all__ = ["SETTLING_PASSES", "Trainer", "require_network"]
+__all__ = ["SETTLING_PASSES", "Array", "Trainer", "require_network"]
 
 Array = NDArray[np.float32]
 

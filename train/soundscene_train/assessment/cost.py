@@ -20,7 +20,6 @@ from soundscene_train.recipe import FLOAT_BITS
 
 __all__ = [
     "LIMITS_BYTES",
-    "PAPER_PARAMETERS",
     "limits_kept",
     "measure_processor_time",
     "nonzero_bytes",
@@ -31,7 +30,7 @@ __all__ = [
 LIMITS_BYTES: Final = (131_072, 128_000)
 """Both readings of 128 KB."""
 
-PAPER_PARAMETERS: Final = {"network": 10_922, "bundle": 32_766}
+_PAPER_PARAMETERS: Final = {"network": 10_922, "bundle": 32_766}
 """Of the paper's system: Table I with channel restriction and decomposed convolution, ten labels."""
 
 _PAPER_LABELS: Final = 10
@@ -58,12 +57,12 @@ def require_paper_size(settings: NetworkSettings, label_count: int, parameters: 
     if (settings.widths, settings.decomposed, label_count) != (paper.widths, paper.decomposed, _PAPER_LABELS):
         return
     if (
-        set(parameters.values()) != {PAPER_PARAMETERS["network"]}
-        or sum(parameters.values()) != PAPER_PARAMETERS["bundle"]
+        set(parameters.values()) != {_PAPER_PARAMETERS["network"]}
+        or sum(parameters.values()) != _PAPER_PARAMETERS["bundle"]
     ):
         raise TrainingError(
-            f"the paper's system has {PAPER_PARAMETERS['network']} parameters a network and "
-            f"{PAPER_PARAMETERS['bundle']} in all, got {parameters}: the export is not the network that was trained"
+            f"the paper's system has {_PAPER_PARAMETERS['network']} parameters a network and "
+            f"{_PAPER_PARAMETERS['bundle']} in all, got {parameters}: the export is not the network that was trained"
         )
 
 

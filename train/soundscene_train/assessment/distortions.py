@@ -16,14 +16,14 @@ from numpy.typing import NDArray
 from soundscene_train.datasets.own import sound_files
 from soundscene_train.errors import TrainingError
 
-__all__ = ["GAINS_DB", "NOISE_SNRS_DB", "Distortion", "backgrounds", "microphones", "scaled", "standard_distortions"]
+__all__ = ["Distortion", "backgrounds", "microphones", "scaled", "standard_distortions"]
 
 Samples = NDArray[np.float32]
 Change = Callable[[Samples, int, np.random.Generator], Samples]
 """Samples [shape=(n,)], their rate in Hz and a generator to samples of the same shape."""
 
-GAINS_DB: Final = (-20.0, 20.0)
-NOISE_SNRS_DB: Final = (20.0, 10.0, 0.0)
+_GAINS_DB: Final = (-20.0, 20.0)
+_NOISE_SNRS_DB: Final = (20.0, 10.0, 0.0)
 _BAND_LIMIT_HZ: Final = 16_000
 _OPUS_RATE_HZ: Final = 48_000
 _STEPS: Final = np.float32(2**15)
@@ -90,8 +90,10 @@ def standard_distortions() -> tuple[Distortion, ...]:
     """Return the distortions that need no files: levels, noise, a band limit, and coding where libsndfile has it."""
     import soundfile
 
-    found = [Distortion(f"{gain:+g} dB", "gain", partial(_scaled, gain_db=gain)) for gain in GAINS_DB]
-    found += [Distortion(f"white noise, SNR {snr:g} dB", "noise", partial(_noisy, snr_db=snr)) for snr in NOISE_SNRS_DB]
+    found = [Distortion(f"{gain:+g} dB", "gain", partial(_scaled, gain_db=gain)) for gain in _GAINS_DB]
+    found += [
+        Distortion(f"white noise, SNR {snr:g} dB", "noise", partial(_noisy, snr_db=snr)) for snr in _NOISE_SNRS_DB
+    ]
     found.append(Distortion("16 kHz rate (8 kHz band)", "band", _band_limited))
     formats = soundfile.available_formats()
     if "MP3" in formats:
@@ -134,7 +136,7 @@ def backgrounds(folder: Path) -> tuple[Distortion, ...]:
         Distortion(
             f"background, SNR {snr:g} dB", "background", partial(_laid_over, paths=paths, snr_db=snr), sources=paths
         )
-        for snr in NOISE_SNRS_DB
+        for snr in _NOISE_SNRS_DB
     )
 
 

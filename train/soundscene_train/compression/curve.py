@@ -30,10 +30,9 @@ from soundscene_train.scoring import load_weights, score_model, scoring_function
 from soundscene_train.stages import Reporter, prepare_run, scores_of_test
 from soundscene_train.storage import pack, store_in_model, unpack
 
-__all__ = ["POINTS", "Point", "find_runs", "trade_off"]
+__all__ = ["Point", "trade_off"]
 
-
-POINTS: Final = (
+_POINTS: Final = (
     *(StorageSettings(bits) for bits in (32, 8, 6, 5, 4, 3, 2)),
     *(StorageSettings(8, share) for share in (0.25, 0.5, 0.75)),
 )
@@ -67,7 +66,7 @@ class Point:
     correct_by_network: dict[str, int]
 
 
-def find_runs(folder: Path) -> list[Path]:
+def _find_runs(folder: Path) -> list[Path]:
     """Return the runs in a folder: itself, or the folds of a cross-validation.
 
     Raises
@@ -82,7 +81,7 @@ def find_runs(folder: Path) -> list[Path]:
     return runs
 
 
-def trade_off(folder: Path, reporter: Reporter, settings: Sequence[StorageSettings] = POINTS) -> list[Point]:
+def trade_off(folder: Path, reporter: Reporter, settings: Sequence[StorageSettings] = _POINTS) -> list[Point]:
     """Test a run, or all folds of a cross-validation, under each setting.
 
     Parameters
@@ -99,7 +98,7 @@ def trade_off(folder: Path, reporter: Reporter, settings: Sequence[StorageSettin
     TrainingError
         There is no trained run, or nothing to test it on.
     """
-    runs = find_runs(folder)
+    runs = _find_runs(folder)
     scores: dict[StorageSettings, list[ClipScores]] = {setting: [] for setting in settings}
     sizes: dict[StorageSettings, list[tuple[int, int]]] = {setting: [] for setting in settings}
     for number, run in enumerate(runs):

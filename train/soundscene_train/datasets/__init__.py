@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from soundscene_train.datasets.city import CitySettings, build_city
-from soundscene_train.datasets.clips import Clip, Dataset, Selection, digest_of
+from soundscene_train.datasets.clips import Clip, Dataset, Selection
 from soundscene_train.datasets.folds import DEFAULT_FOLD_COUNT
 from soundscene_train.datasets.own import own_name
 from soundscene_train.datasets.registry import DATASET_NAMES, OWN_NAMES, open_dataset, require_known
@@ -17,7 +17,6 @@ __all__ = [
     "Dataset",
     "Selection",
     "build_city",
-    "digest_of",
     "open_dataset",
     "own_name",
     "require_known",

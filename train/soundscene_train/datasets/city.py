@@ -23,9 +23,9 @@ from soundscene_train.errors import DatasetError
 from soundscene_train.files import reading, whole, write_json, writing
 from soundscene_train.progress import Progress
 
-__all__ = ["CITY_NAMES", "CitySettings", "build_city"]
+__all__ = ["CitySettings", "build_city"]
 
-CITY_NAMES: Final = ("avalon", "brigadoon", "camelot", "duckburg", "emerald", "freedonia")
+_CITIES: Final = ("avalon", "brigadoon", "camelot", "duckburg", "emerald", "freedonia")
 
 _FIRST_EVALUATION_LOCATION: Final = 500
 """Locations are numbered from 0 in training and from here in evaluation."""
@@ -161,7 +161,7 @@ def _segments(settings: CitySettings) -> Iterator[_Segment]:
             for index in range(clips):
                 place = index % places
                 location = first_location + scene_index * places + place
-                city = CITY_NAMES[place % len(CITY_NAMES)]
+                city = _CITIES[place % len(_CITIES)]
                 yield _Segment(part, scene, city, location, number, devices[(index + scene_index) % len(devices)])
                 number += 1
 

@@ -13,7 +13,7 @@ from soundscene_train.datasets.download import Archive, fetch_and_unpack
 from soundscene_train.errors import DatasetError
 from soundscene_train.progress import StageProgress
 
-__all__ = ["DOWNLOADS", "describe", "download", "require_whole"]
+__all__ = ["DOWNLOADS", "Published", "describe", "download", "require_whole"]
 
 
 @dataclass(frozen=True, slots=True)

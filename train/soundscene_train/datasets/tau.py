@@ -10,10 +10,10 @@ from soundscene_train.datasets.clips import Clip, Dataset
 from soundscene_train.datasets.tables import read_table, require_audio, require_folder
 from soundscene_train.errors import DatasetError
 
-__all__ = ["EVALUATE_PART", "TRAIN_PART", "WITHDRAWN", "open_tau"]
+__all__ = ["WITHDRAWN", "open_tau"]
 
-TRAIN_PART: Final = "train"
-EVALUATE_PART: Final = "evaluate"
+_TRAIN_PART: Final = "train"
+_EVALUATE_PART: Final = "evaluate"
 
 WITHDRAWN: Final = frozenset(
     f"audio/{name}.wav"
@@ -56,7 +56,7 @@ def open_tau(folder: Path, name: str = "tau2020") -> Dataset:
     """
     require_folder(folder, "a folder with audio/ and evaluation_setup/")
     clips: list[Clip] = []
-    for part in (TRAIN_PART, EVALUATE_PART):
+    for part in (_TRAIN_PART, _EVALUATE_PART):
         table = folder / "evaluation_setup" / f"fold1_{part}.csv"
         rows = [row for row in read_table(table, ("filename", "scene_label")) if row["filename"] not in WITHDRAWN]
         clips += [_clip(folder, table, row["filename"], row["scene_label"], part) for row in rows]
@@ -65,8 +65,8 @@ def open_tau(folder: Path, name: str = "tau2020") -> Dataset:
         name=name,
         labels=tuple(sorted({clip.label for clip in clips})),
         clips=require_audio(clips),
-        train_parts=(TRAIN_PART,),
-        test_parts=(EVALUATE_PART,),
+        train_parts=(_TRAIN_PART,),
+        test_parts=(_EVALUATE_PART,),
         citation=_CITATIONS[name],
     )
 
