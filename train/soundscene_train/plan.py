@@ -19,6 +19,7 @@ from soundscene_train.datasets import DEFAULT_FOLD_COUNT, CitySettings, Dataset,
 from soundscene_train.errors import DatasetError, TrainingError
 from soundscene_train.features import Features, FeatureSettings, has_features, prepare_features
 from soundscene_train.files import one_name, reading, write_json, writing
+from soundscene_train.listing import first_few
 from soundscene_train.progress import Progress
 from soundscene_train.recipe import Recipe
 from soundscene_train.recipe_files import parse_recipe
@@ -35,7 +36,6 @@ _CHANGED: Final = (
     "recordings to train on were added, removed, changed or labelled anew since; "
     f"put back what was there, or {_ELSEWHERE}"
 )
-_SHOWN: Final = 3
 _VALUES: Final = Repr()
 _VALUES.maxstring = 300  # paths are shown whole
 
@@ -234,13 +234,11 @@ class Plan:
 def _differences(held: Mapping[str, Any], asked: Mapping[str, Any]) -> str:
     """Say which settings of two plans differ, the first few; nothing if none does."""
     of_held = dict(_settings(held))
-    found = [
+    return first_few(
         f"{name} is {_VALUES.repr(of_held.get(name))}, not {_VALUES.repr(value)}"
         for name, value in _settings(asked)
         if of_held.get(name) != value
-    ]
-    more = f", and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
-    return ", ".join(found[:_SHOWN]) + more
+    )
 
 
 def _settings(values: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:

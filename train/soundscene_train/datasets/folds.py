@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from soundscene_train.errors import DatasetError
+from soundscene_train.listing import first_few
 
 __all__ = ["DEFAULT_FOLD_COUNT", "assign_folds", "require_groups_apart"]
 
@@ -78,6 +79,6 @@ def require_groups_apart(groups: Sequence[str], folds: Sequence[str]) -> None:
     shared = sorted(group for group, found in places.items() if len(found) > 1)
     if shared:
         raise DatasetError(
-            f"groups in more than one fold: {', '.join(shared[:3])}{' and more' * (len(shared) > 3)}; "
+            f"groups in more than one fold: {first_few(shared)}; "
             "what a network was trained on would be tested: correct the column fold, or leave it out"
         )

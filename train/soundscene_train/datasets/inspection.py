@@ -20,6 +20,7 @@ from soundscene.errors import AudioError
 from soundscene_train.datasets.clips import Clip, Dataset
 from soundscene_train.errors import DatasetError
 from soundscene_train.files import writing
+from soundscene_train.listing import first_few
 from soundscene_train.progress import Progress
 
 __all__ = [
@@ -36,7 +37,6 @@ _CLIPPED_LEVEL: Final = 0.999
 _CLIPPED_SHARE: Final = 0.001
 _SILENT_DBFS: Final = -80.0
 _MAX_ENERGY: Final = float(np.finfo(np.float32).max)  # the front end refuses a window that has more
-_SHOWN: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,10 +110,9 @@ def require_readable(facts: Iterable[ClipFacts]) -> None:
     """
     bad = unreadable(facts)
     if bad:
-        names = "; ".join(one.error for one in bad[:_SHOWN])
-        more = f"; and {len(bad) - _SHOWN} more" if len(bad) > _SHOWN else ""
+        names = first_few((one.error for one in bad), "; ")
         raise DatasetError(
-            f"{names}{more}. Write them again as WAV or FLAC, remove them, or leave them out with --skip-unreadable"
+            f"{names}. Write them again as WAV or FLAC, remove them, or leave them out with --skip-unreadable"
         )
 
 
@@ -122,9 +121,8 @@ def leaks(facts: Sequence[ClipFacts]) -> str:
     shared = [same for same in _twins(one for one in facts if not one.error) if len({one.fold for one in same}) > 1]
     if not shared:
         return ""
-    names = "; ".join(_names(same, _home_of(facts)) for same in shared[:_SHOWN])
-    more = f"; and {len(shared) - _SHOWN} more sounds" if len(shared) > _SHOWN else ""
-    return f"the same sound lies in several folds, and is tested by networks that were trained on it: {names}{more}"
+    names = first_few((_names(same, _home_of(facts)) for same in shared), "; ")
+    return f"the same sound lies in several folds, and is tested by networks that were trained on it: {names}"
 
 
 def format_inspection(dataset: Dataset, facts: Sequence[ClipFacts], window_seconds: float) -> str:
@@ -249,5 +247,4 @@ def _home_of(facts: Sequence[ClipFacts]) -> str:
 
 def _names(facts: Sequence[ClipFacts], home: str) -> str:
     """The first few, as they are called below a folder."""
-    more = f" and {len(facts) - _SHOWN} more" if len(facts) > _SHOWN else ""
-    return ", ".join(relpath(one.path, home) for one in facts[:_SHOWN]) + more
+    return first_few(relpath(one.path, home) for one in facts)

@@ -13,6 +13,7 @@ from soundscene_train.datasets.clips import Clip, Dataset
 from soundscene_train.datasets.folds import assign_folds, require_groups_apart
 from soundscene_train.datasets.tables import read_table, require_audio, require_folder, require_spelt
 from soundscene_train.errors import DatasetError
+from soundscene_train.listing import first_few
 
 __all__ = ["open_csv", "open_folder", "own_name", "sound_files"]
 
@@ -84,7 +85,7 @@ def open_csv(path: Path, fold_count: int) -> Dataset:
         raise DatasetError(f"{table}: names {twice[0]} more than once; leave one of the rows")
     blank = [str(number) for number, row in enumerate(rows, start=2) if not (row["path"] and row["label"])]
     if blank:
-        raise DatasetError(f"{table}: line {', '.join(blank[:3])} has no path or no label; fill it in or leave it out")
+        raise DatasetError(f"{table}: line {first_few(blank)} has no path or no label; fill it in or leave it out")
     clips = [
         Clip(
             path=table.parent / row["path"],

@@ -10,10 +10,10 @@ from typing import Final
 
 from soundscene_train.datasets.clips import Clip
 from soundscene_train.errors import DatasetError
+from soundscene_train.listing import first_few
 
 __all__ = ["read_table", "require_audio", "require_folder", "require_spelt"]
 
-_SHOWN: Final = 3
 _DELIMITERS: Final = (",", ";", "\t")
 _ALIKE: Final = 0.75  # of four letters one may differ, or two be swapped
 _FEW_LETTERS: Final = 2
@@ -87,7 +87,5 @@ def require_audio(clips: Iterable[Clip], advice: str = "fetch the data set again
     kept = tuple(clips)
     missing = [clip.path for clip in kept if not clip.path.is_file()]
     if missing:
-        names = ", ".join(str(path) for path in missing[:_SHOWN])
-        more = f" and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else ""
-        raise DatasetError(f"audio is missing: {names}{more}; {advice}")
+        raise DatasetError(f"audio is missing: {first_few(missing)}; {advice}")
     return kept

@@ -9,6 +9,7 @@ from typing import Final
 from soundscene_train.datasets.clips import Clip, Dataset
 from soundscene_train.datasets.tables import read_table, require_audio, require_folder
 from soundscene_train.errors import DatasetError
+from soundscene_train.listing import first_few
 
 __all__ = ["WITHDRAWN", "open_tau"]
 
@@ -86,6 +87,4 @@ def _require_apart(clips: list[Clip]) -> None:
     sides = Counter(group for group, _ in {(clip.group, clip.part) for clip in clips})
     shared = sorted(group for group, count in sides.items() if count > 1)
     if shared:
-        raise DatasetError(
-            f"locations on both sides of the split: {', '.join(shared[:3])}; the tables are not official"
-        )
+        raise DatasetError(f"locations on both sides of the split: {first_few(shared)}; the tables are not official")
