@@ -13,7 +13,7 @@ from soundscene_train.assessment.page import render
 from soundscene_train.assessment.summary import summarise
 from soundscene_train.errors import TrainingError
 from soundscene_train.evaluation import evaluate, evaluate_all, fuse_clips
-from soundscene_train.report import format_table, headline, write_report
+from soundscene_train.report import Evaluation, format_table, write_report
 
 LABELS = ("bus", "park", "tram")
 SCORES = np.array([[0.5, 0.3, 0.2], [0.1, 0.8, 0.1], [0.6, 0.2, 0.2], [0.25, 0.25, 0.5]])
@@ -90,14 +90,13 @@ def test_the_report_is_text_json_a_picture_and_a_page(tmp_path: Path) -> None:
         np.stack([SCORES] * 3), np.arange(4), TRUTH, LABELS, DEVICES, ("",) * 4, ("3",), ("w", "x", "y", "z")
     )
     results = {"product": evaluate(SCORES, TRUTH, LABELS, DEVICES)}
-    metrics = {"tested_on": "part <3>", **headline(results, "product"), **summarise(clips, "product")}
-    extra = {"title": "tiny", "labels": list(LABELS), "tested_on": ["3"], "metrics": metrics}
-    write_report(tmp_path, results, LABELS, "product", extra)
+    evaluation = Evaluation(results, {}, "product", LABELS, summarise(clips, "product"))
+    write_report(tmp_path, evaluation, "tiny", "part <3>", tested_on=("3",), trained_on=("1", "2"), bundle_hash="0a")
     content = json.loads((tmp_path / "evaluation.json").read_text())
     assert content["results"]["product"]["correct_count"] == 3
-    assert content["tested_on"] == ["3"]
+    assert (content["tested_on"], content["trained_on"], content["bundle_hash"]) == (["3"], ["1", "2"], "0a")
     text = (tmp_path / "evaluation.txt").read_text()
-    assert text == format_table(results, "product", metrics)
+    assert text == format_table(evaluation)
     assert "3/4" in text
     assert "75.0%" in text
     assert "s4" in text

@@ -17,7 +17,8 @@ from soundscene_train.errors import TrainingError
 
 if TYPE_CHECKING:
     from soundscene_train.plan import Plan
-    from soundscene_train.stages import Evaluation, Reporter
+    from soundscene_train.report import Evaluation
+    from soundscene_train.stages import Reporter
 
 __all__ = ["main"]
 
@@ -228,7 +229,7 @@ def _tell(evaluation: Evaluation, folder: Path) -> None:
     from soundscene_train.assessment.page import REPORT_NAME
     from soundscene_train.report import EVALUATION_NAME, format_table
 
-    print(format_table(evaluation.results, evaluation.rule, evaluation.summary))
+    print(format_table(evaluation))
     for gain, results in evaluation.by_gain.items():
         fused = results[evaluation.rule]
         print(f"at {gain:+g} dB: {fused.correct_count}/{fused.clip_count}, {fused.accuracy:.1%}")

@@ -16,8 +16,8 @@ from soundscene_train.assessment.summary import cross_fitted_calibration, join_r
 from soundscene_train.errors import TrainingError
 from soundscene_train.fitting import Training, require_ingredients
 from soundscene_train.plan import Plan
-from soundscene_train.report import write_report
-from soundscene_train.stages import Evaluation, Reporter, evaluate_run, fit_runs, prepare_run, require_assessment
+from soundscene_train.report import Evaluation, write_report
+from soundscene_train.stages import Reporter, evaluate_run, fit_runs, prepare_run, require_assessment
 
 __all__ = ["cross_validate", "fold_folder", "join_scores"]
 
@@ -116,14 +116,13 @@ def _judge(
         summary["robustness"] = join_robustness(joined, robustness, rule)
     evaluation = Evaluation(results_of(joined, rule), {}, rule, joined.labels, summary)
     name = plan.open().dataset.name
-    tested_on = f"{name}: each of the parts {', '.join(joined.parts)} by the same recipe trained on the others"
-    extra: dict[str, Any] = {
-        "title": f"{plan.recipe.name} on {name}, cross-validated",
-        "labels": list(joined.labels),
-        "tested_on": list(joined.parts),
-        "trained_on": list(joined.parts),
-        "metrics": evaluation.metrics(tested_on),
-        "folds": {part: result.to_dict() for part, result in folds.items()},
-    }
-    write_report(folder, evaluation.results, joined.labels, rule, extra)
+    write_report(
+        folder,
+        evaluation,
+        f"{plan.recipe.name} on {name}, cross-validated",
+        f"{name}: each of the parts {', '.join(joined.parts)} by the same recipe trained on the others",
+        tested_on=joined.parts,
+        trained_on=joined.parts,
+        folds={part: result.to_dict() for part, result in folds.items()},
+    )
     return evaluation

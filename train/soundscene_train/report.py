@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,7 +13,7 @@ from soundscene_train.drawing import new_figure, save_figure
 from soundscene_train.evaluation import Result
 from soundscene_train.files import write_json, writing
 
-__all__ = ["EVALUATION_NAME", "format_table", "headline", "plot_confusion", "write_report"]
+__all__ = ["EVALUATION_NAME", "Evaluation", "format_table", "plot_confusion", "write_report"]
 
 EVALUATION_NAME: Final = "evaluation.json"
 """In a run's folder: every figure of its test."""
@@ -28,33 +29,56 @@ _TITLES: Final = {
 }
 
 
-def headline(results: Mapping[str, Result], rule: str) -> dict[str, Any]:
-    """Return what a manifest says: all of the fused result, and of each classifier what fits a row."""
-    found = {name: result.to_dict() for name, result in results.items()}
-    rows = {name: {key: result[key] for key in _ROW} for name, result in found.items()}
-    return {**found[rule], "rule": rule, "classifiers": rows}
-
-
-def format_table(results: Mapping[str, Result], rule: str, summary: Mapping[str, Any]) -> str:
-    """Format all classifiers as plain text, then of the fused one: classes, devices, and how sure its figures are.
+@dataclass(frozen=True, slots=True, eq=False)
+class Evaluation:
+    """What a test found, at the recorded level and at others.
 
     Parameters
     ----------
     results : mapping of classifier to Result
-        From `evaluate_all`.
+        From `evaluate_all`, at the recorded level.
+    by_gain : mapping of gain in dB to mapping of classifier to Result
+        The same clips louder or quieter.
     rule : {"product", "average"}
         The fused classifier that counts.
+    labels : tuple of str
+        In the order of the networks' outputs.
     summary : mapping
         From `summarise`, with `robustness` where it was measured, `by_part` of a cross-validation.
     """
+
+    results: Mapping[str, Result]
+    by_gain: Mapping[float, Mapping[str, Result]]
+    rule: str
+    labels: tuple[str, ...]
+    summary: Mapping[str, Any]
+
+    def metrics(self, test: str) -> dict[str, Any]:
+        """Return what a manifest says about a model tested on `test`: of each classifier alone what fits a row."""
+        found = {name: result.to_dict() for name, result in self.results.items()}
+        return {
+            "tested_on": test,
+            **found[self.rule],
+            "rule": self.rule,
+            "classifiers": {name: {key: result[key] for key in _ROW} for name, result in found.items()},
+            "correct_count_at_gain": {
+                f"{gain:+g} dB": results[self.rule].correct_count for gain, results in self.by_gain.items()
+            },
+            **self.summary,
+        }
+
+
+def format_table(evaluation: Evaluation) -> str:
+    """Format all classifiers as plain text, then of the fused one: classes, devices, and how sure its figures are."""
+    rule, summary = evaluation.rule, evaluation.summary
     lines = [f"{'classifier':<20}{'correct':>12}{'accuracy':>10}{'macro':>8}{'log loss':>10}"]
-    for name, result in results.items():
+    for name, result in evaluation.results.items():
         correct = f"{result.correct_count}/{result.clip_count}"
         lines.append(
             f"{_TITLES.get(name, name):<20}{correct:>12}{result.accuracy:>10.1%}{result.macro_accuracy:>8.1%}"
             f"{result.log_loss:>10.3f}"
         )
-    fused = results[rule]
+    fused = evaluation.results[rule]
     lines += ["", f"{_TITLES[rule]}, 95 % interval of its accuracy: {interval_text(summary['accuracy_95'])}"]
     if "by_part" in summary:
         lines.append(f"{_TITLES[rule]}, {parts_text(summary['by_part'])}")
@@ -70,12 +94,14 @@ def format_table(results: Mapping[str, Result], rule: str, summary: Mapping[str,
 
 def write_report(
     folder: Path,
-    results: Mapping[str, Result],
-    labels: Sequence[str],
-    rule: str,
-    extra: Mapping[str, Any],
+    evaluation: Evaluation,
+    title: str,
+    test: str,
     *,
+    tested_on: Sequence[str],
+    trained_on: Sequence[str],
     cost: Mapping[str, Any] | None = None,
+    **more: Any,
 ) -> None:
     """Write `evaluation.json`, `evaluation.txt`, `confusion.png` and `report.html`.
 
@@ -83,29 +109,42 @@ def write_report(
     ----------
     folder : Path
         The run's folder.
-    results : mapping of classifier to Result
-        From `evaluate_all`.
-    labels : sequence of str
-        For the picture's axes.
-    rule : {"product", "average"}
-        The fused classifier that counts.
-    extra : mapping
-        More to say in the JSON; the page is of its `title` and `metrics`, the text of its `metrics`.
+    evaluation : Evaluation
+        What is told.
+    title : str
+        What was tested, for a heading.
+    test : str
+        What it was tested on, in words.
+    tested_on, trained_on : sequence of str
+        The parts.
     cost : mapping or None
         What the bundle costs to serve, where it is made already.
+    **more : JSON-ready
+        More to say in the JSON.
 
     Raises
     ------
     TrainingError
         The folder cannot be written.
     """
-    content = {"rule": rule, "results": {name: result.to_dict() for name, result in results.items()}, **extra}
-    page = render(extra["title"], labels, extra["metrics"], cost)
+    metrics = evaluation.metrics(test)
+    content = {
+        "rule": evaluation.rule,
+        "results": {name: result.to_dict() for name, result in evaluation.results.items()},
+        "title": title,
+        "labels": list(evaluation.labels),
+        "tested_on": list(tested_on),
+        "trained_on": list(trained_on),
+        "metrics": metrics,
+        **more,
+    }
+    page = render(title, evaluation.labels, metrics, cost)
     with writing(folder, "the report"):
         write_json(folder / EVALUATION_NAME, content)
-        (folder / "evaluation.txt").write_text(format_table(results, rule, extra["metrics"]), encoding="utf-8")
+        (folder / "evaluation.txt").write_text(format_table(evaluation), encoding="utf-8")
         (folder / REPORT_NAME).write_text(page, encoding="utf-8")
-        plot_confusion(folder / "confusion.png", results[rule], labels, _TITLES[rule])
+        fused = evaluation.results[evaluation.rule]
+        plot_confusion(folder / "confusion.png", fused, evaluation.labels, _TITLES[evaluation.rule])
 
 
 def plot_confusion(path: Path, result: Result, labels: Sequence[str], title: str) -> None:

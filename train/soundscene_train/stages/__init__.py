@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from soundscene_train.stages.evaluate import (
-    Evaluation,
     evaluate_bundle,
     evaluate_run,
     require_assessment,
@@ -15,7 +14,6 @@ from soundscene_train.stages.prepare import download_run, inspect_run, prepare_r
 from soundscene_train.stages.reporter import Reporter
 
 __all__ = [
-    "Evaluation",
     "Reporter",
     "download_run",
     "evaluate_bundle",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,48 +25,18 @@ from soundscene_train.assessment.cost import measure_processor_time
 from soundscene_train.assessment.summary import require_held_out
 from soundscene_train.datasets import Selection
 from soundscene_train.errors import TrainingError
-from soundscene_train.evaluation import Result
 from soundscene_train.export import ExportNames, export_bundle
 from soundscene_train.features import Features
 from soundscene_train.files import make_folder
 from soundscene_train.plan import Plan
-from soundscene_train.report import headline, write_report
+from soundscene_train.report import Evaluation, write_report
 from soundscene_train.responses import trained_responses
 from soundscene_train.run_folders import require_one_run
 from soundscene_train.scoring import score_windows
 from soundscene_train.stages.prepare import prepare_run, require_clips
 from soundscene_train.stages.reporter import Reporter
 
-__all__ = ["Evaluation", "evaluate_bundle", "evaluate_run", "require_assessment", "scores_of_test"]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Evaluation:
-    """Results at the recorded level and at others.
-
-    Parameters
-    ----------
-    results : dict of classifier to Result
-        At the recorded level.
-    by_gain : dict of gain in dB to dict of classifier to Result
-        The same clips louder or quieter.
-    rule : str
-        The recipe's way to join networks.
-    labels : tuple of str
-    summary : dict
-        Intervals, calibration, selective accuracy and robustness, as `assessment.summary` makes them.
-    """
-
-    results: dict[str, Result]
-    by_gain: dict[float, dict[str, Result]]
-    rule: str
-    labels: tuple[str, ...]
-    summary: dict[str, Any]
-
-    def metrics(self, test: str) -> dict[str, Any]:
-        """Return what a manifest says about a model tested on `test`."""
-        gains = {f"{gain:+g} dB": results[self.rule].correct_count for gain, results in self.by_gain.items()}
-        return {"tested_on": test, **headline(self.results, self.rule), "correct_count_at_gain": gains, **self.summary}
+__all__ = ["evaluate_bundle", "evaluate_run", "require_assessment", "scores_of_test"]
 
 
 def require_assessment(plan: Plan, settings: AssessmentSettings) -> AssessmentSettings:
@@ -124,22 +94,21 @@ def evaluate_run(
     summary = assess_scores(scores, rule, settings)
     if settings.distortions():
         summary["robustness"] = _robustness(plan, folder, scores, settings, reporter, jobs=jobs)
-    results = results_of(scores, rule)
     by_gain = {
         gain: results_of(_scores(plan, folder, selection, prepare_run(plan, reporter, gain, jobs=jobs)[1]), rule)
         for gain in gains_db
         if gain
     }
-    evaluation = Evaluation(results, by_gain, rule, selection.dataset.labels, summary)
-    extra = {
-        "title": f"{plan.recipe.name} on {selection.dataset.name}",
-        "labels": list(selection.dataset.labels),
-        "tested_on": list(selection.test_parts),
-        "trained_on": list(selection.train_parts),
-        "metrics": evaluation.metrics(_describe_test(selection)),
-        "by_gain_db": {f"{gain:+g}": {k: r.to_dict() for k, r in found.items()} for gain, found in by_gain.items()},
-    }
-    write_report(folder, results, selection.dataset.labels, evaluation.rule, extra)
+    evaluation = Evaluation(results_of(scores, rule), by_gain, rule, selection.dataset.labels, summary)
+    write_report(
+        folder,
+        evaluation,
+        f"{plan.recipe.name} on {selection.dataset.name}",
+        _describe_test(selection),
+        tested_on=selection.test_parts,
+        trained_on=selection.train_parts,
+        by_gain_db={f"{gain:+g}": {k: r.to_dict() for k, r in found.items()} for gain, found in by_gain.items()},
+    )
     return evaluation
 
 
@@ -166,19 +135,18 @@ def evaluate_bundle(
     require_clips(plan, clips, reporter, jobs)
     make_folder(folder)
     scores, summary = assess_bundle(bundle, clips, settings, folder, step=reporter.step, jobs=jobs)
-    evaluation = Evaluation(results_of(scores, rule), {}, rule, bundle.labels, dict(summary))
-    tested_on = f"{dataset.name}, part {', '.join(scores.parts)}"
-    extra = {
-        "title": f"{bundle.name} {bundle.version}",
-        "bundle_hash": bundle.hash,
-        "labels": list(bundle.labels),
-        "tested_on": list(scores.parts),
-        "trained_on": bundle.provenance.get("train_parts", []),
-        "metrics": evaluation.metrics(tested_on),
-    }
+    evaluation = Evaluation(results_of(scores, rule), {}, rule, bundle.labels, summary)
     scores.save(folder)
-    cost = bundle.provenance.get("cost") or measure_processor_time(bundle)
-    write_report(folder, evaluation.results, bundle.labels, evaluation.rule, extra, cost=cost)
+    write_report(
+        folder,
+        evaluation,
+        f"{bundle.name} {bundle.version}",
+        f"{dataset.name}, part {', '.join(scores.parts)}",
+        tested_on=scores.parts,
+        trained_on=bundle.provenance.get("train_parts", ()),
+        cost=bundle.provenance.get("cost") or measure_processor_time(bundle),
+        bundle_hash=bundle.hash,
+    )
     return evaluation
 
 
