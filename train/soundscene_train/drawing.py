@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any
 
-__all__ = ["new_figure", "save_figure"]
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["confusion_cells", "draw_heat_map", "new_figure", "save_figure"]
 
 
 def new_figure(width_inches: float, height_inches: float) -> Any:
@@ -16,6 +20,31 @@ def new_figure(width_inches: float, height_inches: float) -> Any:
     figure = Figure(figsize=(width_inches, height_inches), layout="constrained")
     FigureCanvasAgg(figure)
     return figure
+
+
+def draw_heat_map(
+    axes: Any,
+    rows: Sequence[str],
+    columns: Sequence[str],
+    shares: NDArray[Any],
+    texts: Sequence[Sequence[str]],
+    *,
+    aspect: str = "auto",
+    font_size: float = 8,
+) -> None:
+    """Draw shares in [0, 1] as shades, with a text in each cell; NaN stays white."""
+    axes.imshow(shares, cmap="Blues", vmin=0.0, vmax=1.0, aspect=aspect)
+    for row, column in np.ndindex(shares.shape):
+        colour = "white" if shares[row, column] > 0.5 else "black"
+        axes.text(column, row, texts[row][column], ha="center", va="center", color=colour, fontsize=font_size)
+    axes.set_xticks(range(len(columns)), [name.replace("_", " ") for name in columns], rotation=45, ha="right")
+    axes.set_yticks(range(len(rows)), [name.replace("_", " ") for name in rows])
+
+
+def confusion_cells(confusion: NDArray[Any]) -> tuple[NDArray[np.float64], list[list[str]]]:
+    """Return what a heat map shows of clips by truth and decision: shares of each row, and counts that are not 0."""
+    shares = confusion / confusion.sum(axis=1, keepdims=True).clip(min=1)
+    return shares, [[str(count or "") for count in row] for row in confusion.tolist()]
 
 
 def save_figure(figure: Any, target: Path | IO[str], **options: Any) -> None:

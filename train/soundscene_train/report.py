@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from soundscene_train.assessment.page import REPORT_NAME, render
 from soundscene_train.assessment.text import calibration_lines, interval_text, parts_text, robustness_lines
-from soundscene_train.drawing import new_figure, save_figure
+from soundscene_train.drawing import confusion_cells, draw_heat_map, new_figure, save_figure
 from soundscene_train.evaluation import Result
 from soundscene_train.files import write_json, writing
 
@@ -149,25 +149,10 @@ def write_report(
 
 def plot_confusion(path: Path, result: Result, labels: Sequence[str], title: str) -> None:
     """Draw the confusion matrix, rows normalised, with counts in the cells."""
-    names = [label.replace("_", " ") for label in labels]
-    figure = new_figure(1.5 + 0.62 * len(names), 1.2 + 0.58 * len(names))
+    figure = new_figure(1.5 + 0.62 * len(labels), 1.2 + 0.58 * len(labels))
     axes = figure.subplots()
-    totals = result.confusion.sum(axis=1, keepdims=True).clip(min=1)
-    shares = result.confusion / totals
-    axes.imshow(shares, cmap="Blues", vmin=0.0, vmax=1.0)
-    for (row, column), count in _cells(result.confusion):
-        axes.text(
-            column, row, str(count), ha="center", va="center", color="white" if shares[row, column] > 0.5 else "black"
-        )
-    axes.set_xticks(range(len(names)), names, rotation=45, ha="right")
-    axes.set_yticks(range(len(names)), names)
+    draw_heat_map(axes, labels, labels, *confusion_cells(result.confusion), aspect="equal", font_size=10)
     axes.set_xlabel("decided")
     axes.set_ylabel("true")
     axes.set_title(f"{title}: {result.correct_count} of {result.clip_count} clips, {result.accuracy:.1%}")
     save_figure(figure, path, dpi=120)
-
-
-def _cells(confusion: Any) -> list[tuple[tuple[int, int], int]]:
-    """Cells that are not zero."""
-    rows, columns = confusion.nonzero()
-    return [((int(r), int(c)), int(confusion[r, c])) for r, c in zip(rows, columns, strict=True)]

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from soundscene_train.drawing import new_figure, save_figure
+from soundscene_train.drawing import draw_heat_map, new_figure, save_figure
 
 __all__ = ["bars", "curve", "heat_map", "reliability_plot"]
 
@@ -42,14 +42,7 @@ def heat_map(
 ) -> str:
     """Draw shares in [0, 1] as shades, with a text in each cell; NaN stays white."""
     figure, axes = _figure(1.8 + 0.6 * len(columns), 1.5 + 0.45 * len(rows))
-    shares = np.asarray(shares, float)
-    axes.imshow(shares, cmap="Blues", vmin=0.0, vmax=1.0, aspect="auto")
-    for row in range(len(rows)):
-        for column in range(len(columns)):
-            colour = "white" if shares[row, column] > 0.5 else "black"
-            axes.text(column, row, texts[row][column], ha="center", va="center", color=colour, fontsize=8)
-    axes.set_xticks(range(len(columns)), [name.replace("_", " ") for name in columns], rotation=45, ha="right")
-    axes.set_yticks(range(len(rows)), [name.replace("_", " ") for name in rows])
+    draw_heat_map(axes, rows, columns, np.asarray(shares, float), texts)
     axes.set_xlabel(x_label)
     axes.set_title(title)
     return _svg(figure)

@@ -10,6 +10,7 @@ import numpy as np
 
 from soundscene_train.assessment import figures
 from soundscene_train.assessment.text import interval_text, microphones_text, parts_text, threshold_text
+from soundscene_train.drawing import confusion_cells
 
 __all__ = ["REPORT_NAME", "render"]
 
@@ -96,9 +97,7 @@ def _classifiers(metrics: Mapping[str, Any], cost: Mapping[str, Any] | None) -> 
 
 
 def _classes_and_devices(labels: Sequence[str], metrics: Mapping[str, Any]) -> str:
-    confusion = np.asarray(metrics["confusion"], float)
-    shares = confusion / confusion.sum(axis=1, keepdims=True).clip(min=1)
-    texts = [[f"{int(count)}" if count else "" for count in row] for row in confusion]
+    shares, texts = confusion_cells(np.asarray(metrics["confusion"]))
     parts = [
         "<h2>Classes and devices</h2>",
         figures.bars("By class, with 95 % intervals", metrics["class_accuracy"], metrics["class_95"]),
