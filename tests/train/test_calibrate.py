@@ -14,11 +14,11 @@ from soundscene.classifier import SceneClassifier
 from soundscene.cli.info import bundle_to_dict, bundle_to_text
 from soundscene.fusion import Calibration
 from soundscene_train.__main__ import main
-from soundscene_train.assessment.page import REPORT_NAME
 from soundscene_train.calibrate import calibrated_bundle, calibration_from_clips, calibration_from_metrics
 from soundscene_train.errors import TrainingError
 from soundscene_train.export import ExportNames
 from soundscene_train.plan import Plan
+from soundscene_train.run_folders import REPORT_NAME
 from soundscene_train.stages import Reporter, evaluate_run, export_run
 
 CROSS_FITTED = {"temperature": 2.64, "temperature_by_part": {"1": 2.3, "2": 2.8}}

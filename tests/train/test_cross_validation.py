@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from soundscene_train.cross_validation import cross_validate, fold_folder
+from soundscene_train.cross_validation import cross_validate
 from soundscene_train.errors import TrainingError
 from soundscene_train.plan import Plan
 from soundscene_train.stages import Reporter
@@ -23,10 +23,3 @@ def test_each_fold_is_taught_by_the_same_fold_of_the_teacher(esc_plan: Plan, tmp
     plan = replace(esc_plan, recipe=taught, train_parts=("1", "2", "3"), teacher_dir=teacher)
     with pytest.raises(TrainingError, match="fold-3 holds a run of another plan"):
         cross_validate(plan, folds, Reporter())
-
-
-@pytest.mark.parametrize("part", ["1", "spring 2024", "2024/05", "../elsewhere", "nächte"])
-def test_every_part_has_a_folder_beside_the_others(part: str) -> None:
-    """Where `compress` looks for them, whatever a table calls its folds."""
-    assert fold_folder(Path("run"), part).parent == Path("run")
-    assert fold_folder(Path("run"), part).match("fold-*")

@@ -13,9 +13,10 @@ from soundscene.classifier import SceneClassifier
 from soundscene.frontend import FrontEnd, patch
 from soundscene.settings import NETWORK_NAMES
 from soundscene_train import graphs
-from soundscene_train.assessment.page import REPORT_NAME, render
+from soundscene_train.assessment.page import render
 from soundscene_train.datasets import open_dataset
 from soundscene_train.recipe_files import load_recipe, parse_recipe
+from soundscene_train.run_folders import REPORT_NAME
 
 
 def test_it_says_where_it_comes_from() -> None:

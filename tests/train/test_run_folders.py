@@ -10,6 +10,7 @@ from soundscene_train.assessment.clip_scores import ClipScores
 from soundscene_train.errors import TrainingError
 from soundscene_train.export import ExportNames
 from soundscene_train.plan import Plan
+from soundscene_train.run_folders import fold_folder, folds_in
 from soundscene_train.stages import Reporter, evaluate_run, export_run, fit_run, require_score_of
 
 
@@ -55,3 +56,12 @@ def test_a_test_that_is_missing_or_damaged_is_made_by_the_same_command(esc_plan:
             ClipScores.load(folder)
         (folder / "evaluation.json").write_text("{")
         (folder / "scores.npz").write_bytes(b"")
+
+
+@pytest.mark.parametrize("part", ["1", "spring 2024", "2024/05", "../elsewhere", "nächte"])
+def test_every_part_has_a_folder_beside_the_others(part: str, tmp_path: Path) -> None:
+    """Where `compress` and the messages look for them, whatever a table calls its folds."""
+    fold = fold_folder(tmp_path, part)
+    fold.mkdir()
+    (fold / "plan.json").touch()
+    assert folds_in(tmp_path) == [fold]

@@ -146,6 +146,7 @@ def _run(arguments: argparse.Namespace, command: str) -> None:
     from soundscene_train.console import ConsoleReporter
     from soundscene_train.plan import Plan
     from soundscene_train.plan_arguments import assessment_from, export_names, plan_from
+    from soundscene_train.run_folders import BUNDLE_NAME
     from soundscene_train.stages import fit_run, require_assessment, require_score_of
 
     plan, folder = plan_from(arguments, command)
@@ -153,7 +154,7 @@ def _run(arguments: argparse.Namespace, command: str) -> None:
     if (settings.is_asked or arguments.gains) and not plan.open().test_parts:
         raise TrainingError("this run trains on every part and tests none: leave out what shall be measured in a test")
     names = export_names(arguments, plan, command)
-    require_place(arguments.out or folder / "bundle", names.name, names.version)
+    require_place(arguments.out or folder / BUNDLE_NAME, names.name, names.version)
     if arguments.metrics_from is not None:
         require_score_of(plan, arguments.metrics_from)
     with ConsoleReporter() as reporter:
@@ -226,8 +227,8 @@ def _evaluate_bundle(arguments: argparse.Namespace, command: str) -> None:
 
 def _tell(evaluation: Evaluation, folder: Path) -> None:
     """Print the tables of a test and where its report is."""
-    from soundscene_train.assessment.page import REPORT_NAME
-    from soundscene_train.report import EVALUATION_NAME, format_table
+    from soundscene_train.report import format_table
+    from soundscene_train.run_folders import EVALUATION_NAME, REPORT_NAME
 
     print(format_table(evaluation))
     for gain, results in evaluation.by_gain.items():
@@ -306,9 +307,10 @@ def _compress(arguments: argparse.Namespace, _: str) -> None:
 def _export(plan: Plan, folder: Path, arguments: argparse.Namespace, command: str) -> None:
     """Write the bundle and print its size by both definitions of the limit."""
     from soundscene_train.plan_arguments import export_names
+    from soundscene_train.run_folders import BUNDLE_NAME
     from soundscene_train.stages import export_run
 
-    target = arguments.out or folder / "bundle"
+    target = arguments.out or folder / BUNDLE_NAME
     names = export_names(arguments, plan, command)
     bundle = export_run(plan, folder, target, names, arguments.metrics_from)
     size_bytes = bundle.provenance["cost"]["bytes"]

@@ -11,9 +11,10 @@ from soundscene.fusion import TEMPERATURES, Calibration
 from soundscene_train.assessment.assess import clips_to_test
 from soundscene_train.assessment.calibration import apply_temperature, fit_temperature, log_loss
 from soundscene_train.assessment.clip_scores import score_clips
-from soundscene_train.assessment.page import REPORT_NAME, render
+from soundscene_train.assessment.page import render
 from soundscene_train.errors import TrainingError
 from soundscene_train.plan import Plan
+from soundscene_train.run_folders import REPORT_NAME
 from soundscene_train.stages import Reporter, require_clips
 
 __all__ = ["calibrated_bundle", "calibration_from_clips", "calibration_from_metrics"]

@@ -17,9 +17,10 @@ from soundscene_train.errors import TrainingError
 from soundscene_train.fitting import Training, require_ingredients
 from soundscene_train.plan import Plan
 from soundscene_train.report import Evaluation, write_report
+from soundscene_train.run_folders import fold_folder
 from soundscene_train.stages import Reporter, evaluate_run, fit_runs, prepare_run, require_assessment
 
-__all__ = ["cross_validate", "fold_folder", "join_scores"]
+__all__ = ["cross_validate", "join_scores"]
 
 
 def cross_validate(
@@ -78,11 +79,6 @@ def _leaving_out(part: str, plan: Plan, parts: Sequence[str]) -> Plan:
     others = tuple(other for other in parts if other != part)
     teacher = None if plan.teacher_dir is None else fold_folder(plan.teacher_dir, part)
     return replace(plan, train_parts=others, test_parts=(part,), teacher_dir=teacher)
-
-
-def fold_folder(folder: Path, part: str) -> Path:
-    """Return the folder of a part's run, beside all others whatever the part is called."""
-    return folder / f"fold-{part.replace('/', '%2F')}"
 
 
 def join_scores(scores: list[ClipScores]) -> ClipScores:

@@ -25,7 +25,7 @@ from soundscene_train.assessment.cost import (
     nonzero_parameter_count,
     require_paper_size,
 )
-from soundscene_train.assessment.page import REPORT_NAME, render
+from soundscene_train.assessment.page import render
 from soundscene_train.datasets import OWN_NAMES, Selection
 from soundscene_train.errors import TrainingError
 from soundscene_train.features import Features
@@ -33,6 +33,7 @@ from soundscene_train.merging import MergedNetwork, merge
 from soundscene_train.network import merged_parameter_count, multiply_add_count
 from soundscene_train.plan import Plan, read_standardisation
 from soundscene_train.responses import trained_responses
+from soundscene_train.run_folders import REPORT_NAME
 from soundscene_train.scoring import load_trained
 from soundscene_train.storage import pack, unpack
 

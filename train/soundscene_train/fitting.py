@@ -23,9 +23,10 @@ from soundscene_train.files import reading_arrays, write_json, writing
 from soundscene_train.keras_trainer import KerasTrainer
 from soundscene_train.machines import Machines
 from soundscene_train.noises import band_noises
-from soundscene_train.plan import STANDARDISATION_NAME, Plan, read_standardisation
+from soundscene_train.plan import Plan, read_standardisation
 from soundscene_train.processes import process_pool
 from soundscene_train.responses import band_responses, trained_responses
+from soundscene_train.run_folders import CHECKPOINT_NAME, HISTORY_NAME, STANDARDISATION_NAME
 from soundscene_train.teaching import taught_targets
 from soundscene_train.trainer import Trainer, require_network
 
@@ -33,8 +34,6 @@ __all__ = ["Training", "epochs_kept", "fit_network", "fit_networks", "one_hot_ta
 
 _POLL_SECONDS: Final = 0.3
 _CHECKPOINT_EPOCHS: Final = 5
-_CHECKPOINT_NAME: Final = "checkpoint.npz"
-_HISTORY_NAME: Final = "history.jsonl"
 _LOCK_NAME: Final = ".lock"
 _MAKE_ROOM: Final = "make room and run the same command again: it goes on from the last checkpoint"
 
@@ -150,7 +149,7 @@ def _fit_network(training: Training, report: EpochReport | None, *, writes: bool
     trainer = _make_trainer(plan, selection, plan.features(selection), training.network)
     if writes:
         plan.save(home)
-    trainer.resume(home / _CHECKPOINT_NAME)
+    trainer.resume(home / CHECKPOINT_NAME)
     if writes:
         with writing(home, advice=_MAKE_ROOM):
             _write_beginning(trainer, home)
@@ -201,7 +200,7 @@ def epochs_kept(training: Training) -> int:
     """Return how many epochs a network has behind it, 0 where a file of it is missing, damaged or another's."""
     with suppress(TrainingError):
         read_standardisation(training.folder, training.network)
-        with reading_arrays(training.home / _CHECKPOINT_NAME, "a checkpoint", "") as state:
+        with reading_arrays(training.home / CHECKPOINT_NAME, "a checkpoint", "") as state:
             require_network(state, training.network)
             return int(state["epochs"])
     return 0
@@ -251,15 +250,15 @@ def _write_beginning(trainer: Trainer, home: Path) -> None:
     """Write the constants of the network's input, and the epochs that are done already."""
     write_json(home / STANDARDISATION_NAME, trainer.material.standardisation.to_dict())
     lines = [_history_line(epoch, loss) for epoch, loss in enumerate(trainer.history, start=1)]
-    (home / _HISTORY_NAME).write_text("".join(lines), encoding="utf-8")
+    (home / HISTORY_NAME).write_text("".join(lines), encoding="utf-8")
 
 
 def _write_epoch(trainer: Trainer, home: Path) -> None:
     """Add an epoch to the history, and from time to time write the checkpoint."""
-    with (home / _HISTORY_NAME).open("a", encoding="utf-8") as stream:
+    with (home / HISTORY_NAME).open("a", encoding="utf-8") as stream:
         stream.write(_history_line(trainer.epochs_done, trainer.history[-1]))
     if trainer.epochs_done % _CHECKPOINT_EPOCHS == 0 or trainer.is_done:
-        trainer.save(home / _CHECKPOINT_NAME)
+        trainer.save(home / CHECKPOINT_NAME)
 
 
 def _history_line(epoch: int, loss: float) -> str:
@@ -288,7 +287,7 @@ def _follow(
 
 def _history(training: Training) -> list[str]:
     """Lines that are written to their end."""
-    path = training.home / _HISTORY_NAME
+    path = training.home / HISTORY_NAME
     if not path.is_file():
         return []
     return [line for line in path.read_text(encoding="utf-8").splitlines(keepends=True) if line.endswith("\n")]

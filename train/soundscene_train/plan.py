@@ -1,9 +1,4 @@
-"""A run's folder: what is trained on what, written down before the training starts, and everything that comes of it.
-
-plan.json                recipe, data set, parts, command
-<network>/checkpoint.npz, history.jsonl, standardisation.json, and the plan once more
-evaluation.json, evaluation.txt, confusion.png
-"""
+"""What a run trains on what, written down in its folder before the training starts."""
 
 from __future__ import annotations
 
@@ -23,13 +18,10 @@ from soundscene_train.listing import first_few
 from soundscene_train.progress import Progress
 from soundscene_train.recipe import Recipe
 from soundscene_train.recipe_files import parse_recipe
+from soundscene_train.run_folders import PLAN_NAME, STANDARDISATION_NAME
 
-__all__ = ["STANDARDISATION_NAME", "Plan", "read_standardisation"]
+__all__ = ["Plan", "read_standardisation"]
 
-STANDARDISATION_NAME: Final = "standardisation.json"
-"""In a network's folder: the constants of its input."""
-
-_FILE_NAME: Final = "plan.json"
 _ELSEWHERE: Final = "name another folder (--run; of reproduce: --out)"
 _WITHOUT_PLAN: Final = f"remove it and give the same command again, which keeps what is trained, or {_ELSEWHERE}"
 _CHANGED: Final = (
@@ -137,11 +129,11 @@ class Plan:
             The folder belongs to another run or to other recordings, or cannot be written.
         """
         self.require_free(folder)
-        if (folder / _FILE_NAME).is_file() and (not self.train_digest or Plan.load(folder).train_digest):
+        if (folder / PLAN_NAME).is_file() and (not self.train_digest or Plan.load(folder).train_digest):
             return
         with writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
-            write_json(folder / _FILE_NAME, self._to_dict())
+            write_json(folder / PLAN_NAME, self._to_dict())
 
     def require_free(self, folder: Path) -> None:
         """Refuse a folder that holds another plan; one that holds none is free.
@@ -151,7 +143,7 @@ class Plan:
         TrainingError
             The folder belongs to another run or to other recordings.
         """
-        if (folder / _FILE_NAME).is_file():
+        if (folder / PLAN_NAME).is_file():
             self.require_in(folder)
 
     def require_in(self, folder: Path) -> None:
@@ -177,9 +169,9 @@ class Plan:
         TrainingError
             There is none, or it is not readable.
         """
-        path = folder / _FILE_NAME
+        path = folder / PLAN_NAME
         if not path.is_file():
-            raise TrainingError(f"{folder} holds no {_FILE_NAME}; name the --run folder of `soundscene-train fit`")
+            raise TrainingError(f"{folder} holds no {PLAN_NAME}; name the --run folder of `soundscene-train fit`")
         with reading(path, "a plan of this version", _WITHOUT_PLAN):
             return cls._from_dict(json.loads(path.read_text(encoding="utf-8")))
 

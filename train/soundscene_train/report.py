@@ -7,16 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from soundscene_train.assessment.page import REPORT_NAME, render
+from soundscene_train.assessment.page import render
 from soundscene_train.assessment.text import calibration_lines, interval_text, parts_text, robustness_lines
 from soundscene_train.drawing import confusion_cells, draw_heat_map, new_figure, save_figure
 from soundscene_train.evaluation import Result
 from soundscene_train.files import write_json, writing
+from soundscene_train.run_folders import EVALUATION_NAME, REPORT_NAME
 
-__all__ = ["EVALUATION_NAME", "Evaluation", "format_table", "plot_confusion", "write_report"]
-
-EVALUATION_NAME: Final = "evaluation.json"
-"""In a run's folder: every figure of its test."""
+__all__ = ["Evaluation", "format_table", "plot_confusion", "write_report"]
 
 _ROW: Final = ("correct_count", "accuracy", "macro_accuracy", "log_loss")
 

@@ -19,6 +19,7 @@ from soundscene_train.features import Features
 from soundscene_train.files import reading_arrays
 from soundscene_train.network import build_network
 from soundscene_train.plan import Plan, read_standardisation
+from soundscene_train.run_folders import CHECKPOINT_NAME
 from soundscene_train.runtime import start_tensorflow
 from soundscene_train.storage import store_in_model
 from soundscene_train.trainer import require_network
@@ -52,7 +53,7 @@ def load_weights(plan: Plan, folder: Path, network: str, label_count: int) -> An
         It is not fully trained, or the checkpoint is damaged or another network's.
     """
     start_tensorflow()
-    path = folder / network / "checkpoint.npz"
+    path = folder / network / CHECKPOINT_NAME
     if not path.is_file():
         raise TrainingError(f"{folder} holds no trained {network} network; run `soundscene-train fit` first")
     recipe = plan.recipe

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from soundscene.bundle import Bundle
 from soundscene.classifier import SceneClassifier
@@ -18,10 +18,9 @@ from soundscene_train.datasets.clips import Clip, Dataset, digest_of
 from soundscene_train.errors import TrainingError
 from soundscene_train.evaluation import Result, evaluate_all
 from soundscene_train.progress import StageProgress
+from soundscene_train.run_folders import DISTORTED_NAME
 
 __all__ = ["AssessmentSettings", "assess_bundle", "assess_robustness", "assess_scores", "clips_to_test", "results_of"]
-
-_DISTORTED: Final = "distorted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +121,7 @@ def assess_robustness(
     Scores are kept in `distorted`, in the folder of the test, for the next call.
     """
     tell = partial(step, "distortions")
-    distorted = score_distorted(bundle, clips, settings.distortions(), folder / _DISTORTED, step=tell, jobs=jobs)
+    distorted = score_distorted(bundle, clips, settings.distortions(), folder / DISTORTED_NAME, step=tell, jobs=jobs)
     return robustness(clean, distorted, bundle.fusion.rule) if distorted else {}
 
 

@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,11 +21,9 @@ from soundscene_train.errors import TrainingError
 from soundscene_train.evaluation import fuse_clips
 from soundscene_train.files import reading_arrays, whole, writing
 from soundscene_train.progress import Progress
-from soundscene_train.run_folders import how_to_test
+from soundscene_train.run_folders import SCORES_NAME, how_to_test
 
 __all__ = ["ClipScores", "score_clips"]
-
-FILE_NAME: Final = "scores.npz"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -122,7 +120,7 @@ class ClipScores:
             The folder cannot be written.
         """
         content = {name: np.asarray(getattr(self, name)) for name in self.__slots__}
-        with writing(folder, "the scores"), whole(folder / FILE_NAME) as stream:
+        with writing(folder, "the scores"), whole(folder / SCORES_NAME) as stream:
             np.savez_compressed(stream, **content)  # type: ignore[arg-type]  # one array per name
 
     @classmethod
@@ -134,9 +132,9 @@ class ClipScores:
         TrainingError
             There is none, or it is damaged.
         """
-        path = folder / FILE_NAME
+        path = folder / SCORES_NAME
         if not path.is_file():
-            raise TrainingError(f"{folder} holds no {FILE_NAME}; {how_to_test(folder)}")
+            raise TrainingError(f"{folder} holds no {SCORES_NAME}; {how_to_test(folder)}")
         with reading_arrays(path, "what `evaluate` wrote", how_to_test(folder)) as held:
             arrays: Any = {name: held[name] for name in ("windows", "clip_of_window", "truth")}
             names = ("labels", "devices", "groups", "parts", "names")

@@ -12,10 +12,7 @@ from soundscene_train.assessment import figures
 from soundscene_train.assessment.text import interval_text, microphones_text, parts_text, threshold_text
 from soundscene_train.drawing import confusion_cells
 
-__all__ = ["REPORT_NAME", "render"]
-
-REPORT_NAME: Final = "report.html"
-"""In a run's folder and in a bundle."""
+__all__ = ["render"]
 
 _STYLE: Final = """
 body{font:15px/1.5 system-ui,sans-serif;color:#1f2933;max-width:60rem;margin:2rem auto;padding:0 1rem}

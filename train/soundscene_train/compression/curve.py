@@ -26,6 +26,7 @@ from soundscene_train.features import Features
 from soundscene_train.merging import merge
 from soundscene_train.plan import Plan, read_standardisation
 from soundscene_train.recipe import StorageSettings
+from soundscene_train.run_folders import folds_in
 from soundscene_train.scoring import load_weights, score_model, scoring_function
 from soundscene_train.stages import Reporter, prepare_run, scores_of_test
 from soundscene_train.storage import pack, store_in_model, unpack
@@ -74,7 +75,7 @@ def _find_runs(folder: Path) -> list[Path]:
     TrainingError
         There is none, or one has nothing to test on.
     """
-    runs = sorted(folder.glob("fold-*")) or [folder]
+    runs = folds_in(folder) or [folder]
     for run in runs:
         if not Plan.load(run).open().test_parts:
             raise TrainingError(f"{run} trained on every part; name a run that has clips left to test on")

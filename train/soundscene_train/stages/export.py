@@ -12,8 +12,7 @@ from soundscene_train.errors import TrainingError
 from soundscene_train.export import ExportNames, export_bundle
 from soundscene_train.files import read_json
 from soundscene_train.plan import Plan
-from soundscene_train.report import EVALUATION_NAME
-from soundscene_train.run_folders import how_to_test, require_one_run
+from soundscene_train.run_folders import EVALUATION_NAME, how_to_test, require_one_run
 
 __all__ = ["export_run", "require_score_of"]
 
