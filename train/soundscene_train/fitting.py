@@ -15,11 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from soundscene_train.batches import TrainingWindows
+from soundscene_train.checkpoints import reading_checkpoint
 from soundscene_train.datasets import Selection
 from soundscene_train.errors import TrainingError
 from soundscene_train.fast_trainer import FastTrainer
 from soundscene_train.features import Features, measure_standardisation
-from soundscene_train.files import reading_arrays, write_json, writing
+from soundscene_train.files import write_json, writing
 from soundscene_train.keras_trainer import KerasTrainer
 from soundscene_train.machines import Machines
 from soundscene_train.noises import band_noises
@@ -28,7 +29,7 @@ from soundscene_train.processes import process_pool
 from soundscene_train.responses import band_responses, trained_responses
 from soundscene_train.run_folders import CHECKPOINT_NAME, HISTORY_NAME, STANDARDISATION_NAME
 from soundscene_train.teaching import taught_targets
-from soundscene_train.trainer import Trainer, require_network
+from soundscene_train.trainer import Trainer
 
 __all__ = ["Training", "epochs_kept", "fit_network", "fit_networks", "one_hot_targets", "require_ingredients"]
 
@@ -200,8 +201,7 @@ def epochs_kept(training: Training) -> int:
     """Return how many epochs a network has behind it, 0 where a file of it is missing, damaged or another's."""
     with suppress(TrainingError):
         read_standardisation(training.folder, training.network)
-        with reading_arrays(training.home / CHECKPOINT_NAME, "a checkpoint", "") as state:
-            require_network(state, training.network)
+        with reading_checkpoint(training.home / CHECKPOINT_NAME, training.network, "") as state:
             return int(state["epochs"])
     return 0
 

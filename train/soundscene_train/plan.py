@@ -18,7 +18,7 @@ from soundscene_train.listing import first_few
 from soundscene_train.progress import Progress
 from soundscene_train.recipe import Recipe
 from soundscene_train.recipe_files import parse_recipe
-from soundscene_train.run_folders import PLAN_NAME, STANDARDISATION_NAME
+from soundscene_train.run_folders import PLAN_NAME, STANDARDISATION_NAME, trained_file
 
 __all__ = ["Plan", "read_standardisation"]
 
@@ -244,8 +244,6 @@ def _settings(values: Mapping[str, Any], above: str = "") -> Iterator[tuple[str,
 
 def read_standardisation(folder: Path, network: str) -> Standardisation:
     """Read the constants that `fit` measured for a network."""
-    path = folder / network / STANDARDISATION_NAME
-    if not path.is_file():
-        raise TrainingError(f"{folder} holds no trained {network} network; run `soundscene-train fit` first")
+    path = trained_file(folder, network, STANDARDISATION_NAME)
     with reading(path, "the constants of a network", "run `soundscene-train fit` again"):
         return Standardisation.from_dict(json.loads(path.read_text(encoding="utf-8")))

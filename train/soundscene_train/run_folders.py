@@ -35,6 +35,7 @@ __all__ = [
     "folds_in",
     "how_to_test",
     "require_one_run",
+    "trained_file",
 ]
 
 PLAN_NAME: Final = "plan.json"
@@ -57,6 +58,20 @@ def fold_folder(folder: Path, part: str) -> Path:
 def folds_in(folder: Path) -> list[Path]:
     """Return the folders of a cross-validation's runs; none of one run's."""
     return sorted(path.parent for path in folder.glob(f"fold-*/{PLAN_NAME}"))
+
+
+def trained_file(folder: Path, network: str, name: str) -> Path:
+    """Return a file that `fit` has left of a network.
+
+    Raises
+    ------
+    TrainingError
+        It is not there.
+    """
+    path = folder / network / name
+    if not path.is_file():
+        raise TrainingError(f"{folder} holds no trained {network} network; run `soundscene-train fit` first")
+    return path
 
 
 def require_one_run(folder: Path) -> None:

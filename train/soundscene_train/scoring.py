@@ -12,17 +12,16 @@ from numpy.typing import NDArray
 
 from soundscene.frontend import patch
 from soundscene.settings import NETWORK_NAMES
+from soundscene_train.checkpoints import assign, reading_checkpoint
 from soundscene_train.errors import TrainingError
 from soundscene_train.fast import FastNetwork
 from soundscene_train.feature_cache import StoredSpectra
 from soundscene_train.features import Features
-from soundscene_train.files import reading_arrays
 from soundscene_train.network import build_network
 from soundscene_train.plan import Plan, read_standardisation
-from soundscene_train.run_folders import CHECKPOINT_NAME
+from soundscene_train.run_folders import CHECKPOINT_NAME, trained_file
 from soundscene_train.runtime import start_tensorflow
 from soundscene_train.storage import store_in_model
-from soundscene_train.trainer import require_network
 
 __all__ = ["load_trained", "load_weights", "score_model", "score_windows", "scoring_function"]
 
@@ -53,19 +52,15 @@ def load_weights(plan: Plan, folder: Path, network: str, label_count: int) -> An
         It is not fully trained, or the checkpoint is damaged or another network's.
     """
     start_tensorflow()
-    path = folder / network / CHECKPOINT_NAME
-    if not path.is_file():
-        raise TrainingError(f"{folder} holds no trained {network} network; run `soundscene-train fit` first")
+    path = trained_file(folder, network, CHECKPOINT_NAME)
     recipe = plan.recipe
     model = build_network(recipe.network, label_count, recipe.front_end.band_count, recipe.front_end.patch_frames)
-    with reading_arrays(path, "a checkpoint of this recipe", "remove it and train again") as state:
-        require_network(state, network)
+    with reading_checkpoint(path, network, "remove it and train again") as state:
         if int(state["epochs"]) < recipe.fit.epochs:
             raise TrainingError(
                 f"{network} stands at epoch {int(state['epochs'])} of {recipe.fit.epochs}; run `fit` again to go on"
             )
-        for index, variable in enumerate(model.weights):
-            variable.assign(state[f"weight_{index}"])
+        assign("weight", model.weights, state)
     return model
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from soundscene_train.batches import Batches, TrainingWindows
+from soundscene_train.checkpoints import assign, numbered, reading_checkpoint
 from soundscene_train.errors import TrainingError
-from soundscene_train.files import reading_arrays, whole
+from soundscene_train.files import whole
 from soundscene_train.network import build_network
 from soundscene_train.recipe import Recipe
 from soundscene_train.schedule import learning_rate_at
 
-__all__ = ["SETTLING_PASSES", "Array", "Trainer", "require_network"]
+__all__ = ["SETTLING_PASSES", "Array", "Trainer"]
 
 Array = NDArray[np.float32]
 
@@ -93,13 +94,16 @@ class Trainer(ABC):
     def save(self, path: Path) -> None:
         """Write all state, whole or not at all."""
         arrays: dict[str, Any] = {
-            f"weight_{index}": np.asarray(variable).copy() for index, variable in enumerate(self.model.weights)
+            **numbered("weight", self.model.weights),
+            **numbered("optimizer", self._state()),
+            **numbered("average", self._average),
+            "network": self.network_name,
+            "epochs": self.epochs_done,
+            "history": self.history,
+            "averaged": self._averaged_epochs,
         }
-        arrays |= {f"optimizer_{index}": np.asarray(variable).copy() for index, variable in enumerate(self._state())}
-        arrays |= {f"average_{index}": value for index, value in enumerate(self._average)}
-        arrays |= {"network": self.network_name, "epochs": self.epochs_done, "history": self.history}
         with whole(path) as stream:
-            np.savez(stream, averaged=self._averaged_epochs, **arrays)
+            np.savez(stream, **arrays)
 
     def resume(self, checkpoint: Path) -> None:
         """Go on from a checkpoint, if there is one.
@@ -120,12 +124,9 @@ class Trainer(ABC):
         TrainingError
             The file is damaged or belongs to another network.
         """
-        with reading_arrays(path, "a checkpoint of this recipe", "remove it to start anew") as state:
-            require_network(state, self.network_name)
-            for index, variable in enumerate(self.model.weights):
-                variable.assign(state[f"weight_{index}"])
-            for index, variable in enumerate(self._state()):
-                variable.assign(state[f"optimizer_{index}"])
+        with reading_checkpoint(path, self.network_name, "remove it to start anew") as state:
+            assign("weight", self.model.weights, state)
+            assign("optimizer", self._state(), state)
             self.epochs_done = int(state["epochs"])
             self.history = [float(loss) for loss in state["history"]]
             self._averaged_epochs = int(state["averaged"])
@@ -171,15 +172,3 @@ class Trainer(ABC):
             self._average = weights
         share = np.float32(1.0 / self._averaged_epochs)
         self._average = [mean + share * (now - mean) for mean, now in zip(self._average, weights, strict=True)]
-
-
-def require_network(checkpoint: Mapping[str, NDArray[Any]], name: str) -> None:
-    """Refuse the checkpoint of another network, whose arrays have the same shapes; earlier ones do not say whose.
-
-    Raises
-    ------
-    ValueError
-        It is of another.
-    """
-    if "network" in checkpoint and (found := str(checkpoint["network"])) != name:
-        raise ValueError(f"it is of the network {found}, not {name}")
