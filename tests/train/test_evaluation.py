@@ -50,6 +50,8 @@ def test_clips_are_fused_as_the_plugin_does() -> None:
     results = evaluate_all(windows, clip_of_window, np.array([0, 1, 2]), LABELS)
     assert list(results) == ["mel", "gammatone", "cqt", "product", "average"]
     assert all(result.clip_count == 3 for result in results.values())
+    (single,) = evaluate_all(windows[2:], clip_of_window, np.array([0, 1, 2]), LABELS, networks=("cqt",)).values()
+    assert single.to_dict() == results["cqt"].to_dict()
 
 
 @pytest.mark.parametrize("rule", RULES)

@@ -13,7 +13,7 @@ from soundscene.fusion import RULES, decide
 from soundscene.settings import NETWORK_NAMES
 from soundscene_train.errors import TrainingError
 
-__all__ = ["Result", "evaluate", "evaluate_all", "fuse_clips"]
+__all__ = ["Result", "alone", "evaluate", "evaluate_all", "fuse_clips"]
 
 _TINY: Final = float(np.finfo(np.float64).tiny)
 
@@ -131,6 +131,11 @@ def fuse_clips(
     return np.stack([decide(window_scores[:, clip_of_window == clip], rule, temperature) for clip in clips])
 
 
+def alone(scores: NDArray[np.float64], clip_of_window: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Join the scores of each clip's windows from one network: (windows, labels) to (clips, labels)."""
+    return fuse_clips(scores[None], clip_of_window, "average")
+
+
 def evaluate_all(
     window_scores: NDArray[np.float64],
     clip_of_window: NDArray[np.int64],
@@ -139,29 +144,29 @@ def evaluate_all(
     devices: Sequence[str] = (),
     *,
     temperatures: Mapping[str, float] | None = None,
+    networks: Sequence[str] = NETWORK_NAMES,
 ) -> dict[str, Result]:
-    """Evaluate each network alone and both ways to join them.
+    """Evaluate each network alone and, where all are there, both ways to join them.
 
     Parameters
     ----------
     window_scores : np.ndarray [shape=(networks, windows, labels), float64]
-        In the order of `NETWORK_NAMES`.
+        In the order of `networks`.
     clip_of_window : np.ndarray [shape=(windows,), int64]
         Numbers of clips, in the order of `truth`.
     truth, labels, devices
         As in `evaluate`.
     temperatures : mapping of rule to float in 0.05..20, or None
         Of the bundle's calibration, which is fitted for the rule it serves; other rules have 1.
+    networks : sequence of str
+        Some of `NETWORK_NAMES`, or all.
 
     Returns
     -------
     dict of str to Result
         Keys are the networks' names and the rules.
     """
-    single = {
-        name: fuse_clips(window_scores[row : row + 1], clip_of_window, "average")
-        for row, name in enumerate(NETWORK_NAMES)
-    }
-    fitted = temperatures or {}
-    joined = {rule: fuse_clips(window_scores, clip_of_window, rule, fitted.get(rule, 1.0)) for rule in RULES}
+    single = {name: alone(scores, clip_of_window) for name, scores in zip(networks, window_scores, strict=True)}
+    fitted, rules = temperatures or {}, RULES if len(networks) == len(NETWORK_NAMES) else ()
+    joined = {rule: fuse_clips(window_scores, clip_of_window, rule, fitted.get(rule, 1.0)) for rule in rules}
     return {name: evaluate(scores, truth, labels, devices) for name, scores in (single | joined).items()}

@@ -43,7 +43,7 @@ def test_scores_are_read_back_as_they_were_written(fields: dict[str, Any], tmp_p
     ("name", "value", "reason"),
     [
         ("windows", np.full((3, 11, 2), 0.5), "for 12 windows"),
-        ("windows", np.full((2, 12, 2), 0.5), "for 12 windows"),
+        ("windows", np.full((2, 12, 2), 0.5), "of 2 networks, not of 3"),
         ("clip_of_window", _OWNER.clip(0, 2), "not those of 4 clips"),
         ("clip_of_window", _OWNER + 1, "not those of 4 clips"),
         ("names", ("a.wav",), "not those of 4 clips"),

@@ -10,6 +10,7 @@ from typing import Any
 
 from soundscene.bundle import Bundle
 from soundscene.classifier import SceneClassifier
+from soundscene.settings import NETWORK_NAMES
 from soundscene_train.assessment.clip_scores import ClipScores, score_clips
 from soundscene_train.assessment.distorted import score_distorted
 from soundscene_train.assessment.distortions import Distortion, backgrounds, microphones, standard_distortions
@@ -87,11 +88,10 @@ class AssessmentSettings:
         return tuple(one for one in unheard if one.name in self.held_out_responses) or unheard
 
 
-def results_of(scores: ClipScores, rule: str) -> dict[str, Result]:
-    """Evaluate each network alone and both ways to join them, the one that is served with its calibration."""
-    devices = scores.devices if any(scores.devices) else ()
-    known = (scores.windows, scores.clip_of_window, scores.truth, scores.labels, devices)
-    return evaluate_all(*known, temperatures={rule: scores.temperature})
+def results_of(scores: ClipScores, rule: str, networks: Sequence[str] = NETWORK_NAMES) -> dict[str, Result]:
+    """Evaluate each network alone and, of all three, both ways to join them, the served one with its calibration."""
+    known = (scores.windows, scores.clip_of_window, scores.truth, scores.labels, scores.devices)
+    return evaluate_all(*known, temperatures={rule: scores.temperature}, networks=networks)
 
 
 def assess_scores(scores: ClipScores, rule: str, settings: AssessmentSettings) -> dict[str, Any]:

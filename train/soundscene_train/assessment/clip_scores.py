@@ -18,7 +18,7 @@ from soundscene.settings import NETWORK_NAMES
 from soundscene_train.assessment.distortions import Distortion
 from soundscene_train.datasets.clips import Clip, require_undamaged
 from soundscene_train.errors import TrainingError
-from soundscene_train.evaluation import fuse_clips
+from soundscene_train.evaluation import alone, fuse_clips
 from soundscene_train.files import reading_arrays, whole, writing
 from soundscene_train.progress import Progress
 from soundscene_train.run_folders import SCORES_NAME, how_to_test
@@ -28,12 +28,12 @@ __all__ = ["ClipScores", "score_clips"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ClipScores:
-    """What three networks say about the windows of some clips.
+    """What networks say about the windows of some clips.
 
     Parameters
     ----------
     windows : np.ndarray [shape=(networks, windows, labels), float64]
-        Softmax scores in the order of `NETWORK_NAMES`.
+        Softmax scores of all three, in the order of `NETWORK_NAMES`; or of some, which are not kept.
     clip_of_window : np.ndarray [shape=(windows,), int64]
         Position of each window's clip, ascending from 0.
     truth : np.ndarray [shape=(clips,), int64]
@@ -66,7 +66,7 @@ class ClipScores:
     def __post_init__(self) -> None:
         """Check that all arrays are of the same windows, clips and labels."""
         count = len(self.truth)
-        if self.windows.shape != (len(NETWORK_NAMES), len(self.clip_of_window), len(self.labels)):
+        if self.windows.shape[1:] != (len(self.clip_of_window), len(self.labels)):
             raise ValueError(f"scores of shape {self.windows.shape} for {len(self.clip_of_window)} windows")
         if not np.array_equal(np.unique(self.clip_of_window), np.arange(count)):
             raise ValueError(f"windows that are not those of {count} clips")
@@ -103,8 +103,7 @@ class ClipScores:
 
     def of_network(self, name: str) -> NDArray[np.float64]:
         """One row of scores per clip from one network alone: (clips, labels)."""
-        row = NETWORK_NAMES.index(name)
-        return fuse_clips(self.windows[row : row + 1], self.clip_of_window, "average")
+        return alone(self.windows[NETWORK_NAMES.index(name)], self.clip_of_window)
 
     def fused_windows(self, rule: str) -> NDArray[np.float64]:
         """One row of scores per window: (windows, labels)."""
@@ -137,6 +136,8 @@ class ClipScores:
             raise TrainingError(f"{folder} holds no {SCORES_NAME}; {how_to_test(folder)}")
         with reading_arrays(path, "what `evaluate` wrote", how_to_test(folder)) as held:
             arrays: Any = {name: held[name] for name in ("windows", "clip_of_window", "truth")}
+            if len(arrays["windows"]) != len(NETWORK_NAMES):
+                raise ValueError(f"scores of {len(arrays['windows'])} networks, not of {len(NETWORK_NAMES)}")
             names = ("labels", "devices", "groups", "parts", "names")
             texts: Any = {name: tuple(str(text) for text in held[name]) for name in names}
             temperature = float(held["temperature"]) if "temperature" in held else 1.0  # older ones have none

@@ -16,15 +16,12 @@ from soundscene_train.assessment.assess import results_of
 from soundscene_train.datasets import Selection
 from soundscene_train.datasets.clips import digest_of
 from soundscene_train.errors import TrainingError
-from soundscene_train.evaluation import Result, evaluate, fuse_clips
-from soundscene_train.features import Features
 from soundscene_train.files import read_json, write_json, writing
 from soundscene_train.fitting import Training, require_ingredients
 from soundscene_train.network import CHANNEL_RESTRICTED_WIDTHS, CNN7_WIDTHS, NetworkSettings
 from soundscene_train.plan import Plan
 from soundscene_train.recipe import AugmentationSettings, Recipe
-from soundscene_train.scoring import score_windows
-from soundscene_train.stages import Reporter, fit_runs, prepare_run, scores_of_test
+from soundscene_train.stages import Reporter, fit_runs, prepare_run, score_test
 
 __all__ = ["LENGTHS", "NETWORKS", "Cell", "Results", "train_cells"]
 
@@ -164,27 +161,9 @@ def _held(cell: Cell, folder: Path, test: str) -> Results | None:
 def _test(cell: Cell, plan: Plan, folder: Path, reporter: Reporter) -> Results:
     """Test a trained cell and write its figures down."""
     selection, features = prepare_run(plan, reporter)
-    results = _evaluate(plan, folder, selection, features, cell.inputs)
+    scores = score_test(plan, folder, selection, features, cell.inputs)
+    results = results_of(scores, plan.recipe.fusion.rule, cell.inputs)
     found = {name: result.to_dict() for name, result in results.items()}
     with writing(folder / _RESULT):
         write_json(folder / _RESULT, {"test": _digest(selection), "results": found})
     return found
-
-
-def _evaluate(
-    plan: Plan, folder: Path, selection: Selection, features: Features, inputs: tuple[str, ...]
-) -> Mapping[str, Result]:
-    """Test some networks alone, and joined where there are all three."""
-    labels = selection.dataset.labels
-    windows = features.windows_of(selection.test_clips)
-    scores = score_windows(plan, folder, features, windows, len(labels), networks=inputs)
-    found = scores_of_test(scores, selection, features)
-    if inputs == NETWORK_NAMES:
-        return results_of(found, plan.recipe.fusion.rule)
-    devices = found.devices if any(found.devices) else ()
-    return {
-        name: evaluate(
-            fuse_clips(found.windows[row : row + 1], found.clip_of_window, "average"), found.truth, labels, devices
-        )
-        for row, name in enumerate(inputs)
-    }

@@ -6,6 +6,7 @@ from soundscene_train.stages.evaluate import (
     evaluate_bundle,
     evaluate_run,
     require_assessment,
+    score_test,
     scores_of_test,
 )
 from soundscene_train.stages.export import export_run, require_score_of
@@ -26,6 +27,7 @@ __all__ = [
     "require_assessment",
     "require_clips",
     "require_score_of",
+    "score_test",
     "scores_of_test",
     "without_unreadable",
 ]

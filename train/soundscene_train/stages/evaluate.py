@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from soundscene.bundle import Bundle
+from soundscene.settings import NETWORK_NAMES
 from soundscene_train.assessment.assess import (
     AssessmentSettings,
     assess_bundle,
@@ -36,7 +37,7 @@ from soundscene_train.scoring import score_windows
 from soundscene_train.stages.prepare import prepare_run, require_clips
 from soundscene_train.stages.reporter import Reporter
 
-__all__ = ["evaluate_bundle", "evaluate_run", "require_assessment", "scores_of_test"]
+__all__ = ["evaluate_bundle", "evaluate_run", "require_assessment", "score_test", "scores_of_test"]
 
 
 def require_assessment(plan: Plan, settings: AssessmentSettings) -> AssessmentSettings:
@@ -89,13 +90,13 @@ def evaluate_run(
     if not selection.test_parts:
         raise TrainingError("this run trained on every part; there is nothing left to test it on")
     rule = plan.recipe.fusion.rule
-    scores = _scores(plan, folder, selection, features)
+    scores = score_test(plan, folder, selection, features)
     scores.save(folder)
     summary = assess_scores(scores, rule, settings)
     if settings.distortions():
         summary["robustness"] = _robustness(plan, folder, scores, settings, reporter, jobs=jobs)
     by_gain = {
-        gain: results_of(_scores(plan, folder, selection, prepare_run(plan, reporter, gain, jobs=jobs)[1]), rule)
+        gain: results_of(score_test(plan, folder, selection, prepare_run(plan, reporter, gain, jobs=jobs)[1]), rule)
         for gain in gains_db
         if gain
     }
@@ -156,10 +157,12 @@ def _describe_test(selection: Selection) -> str:
     return f"{selection.dataset.name}: the same recipe trained on {train} and tested on {test}"
 
 
-def _scores(plan: Plan, folder: Path, selection: Selection, features: Features) -> ClipScores:
-    """Score the test clips with the trained networks."""
+def score_test(
+    plan: Plan, folder: Path, selection: Selection, features: Features, networks: Sequence[str] = NETWORK_NAMES
+) -> ClipScores:
+    """Score the test clips with a run's trained networks, or with some."""
     windows = features.windows_of(selection.test_clips)
-    scores = score_windows(plan, folder, features, windows, len(selection.dataset.labels))
+    scores = score_windows(plan, folder, features, windows, len(selection.dataset.labels), networks=networks)
     return scores_of_test(scores, selection, features)
 
 
