@@ -330,12 +330,12 @@ def test_stages_out_of_order_say_what_to_do(esc_plan: Plan, tmp_path: Path, caps
     assert main(["evaluate", "--run", str(tmp_path / "run")]) == 2
     assert "run `soundscene-train fit` first" in capsys.readouterr().err
     everything = Plan(esc_plan.recipe, "esc10", esc_plan.data_dir, esc_plan.cache_dir, ("1", "2", "3"))
-    with pytest.raises(TrainingError, match="nothing left to test it on"):
+    with pytest.raises(TrainingError, match="none is left to test on; a run needs --test-parts, or fewer"):
         evaluate_run(everything, tmp_path / "run", Reporter())
     words = ["run", "esc10", "--data-dir", str(esc_plan.data_dir), "--train-parts", "1", "2", "3"]
     for asked in (["--robustness"], ["--gains", "20"]):
         assert main([*words, "--run", str(tmp_path / "whole"), *asked]) == 2
-        assert "this run trains on every part and tests none" in capsys.readouterr().err
+        assert "every part of esc10 is trained on, and none is left to test on" in capsys.readouterr().err
     assert not (tmp_path / "whole").exists()
 
 

@@ -151,8 +151,8 @@ def _run(arguments: argparse.Namespace, command: str) -> None:
 
     plan, folder = plan_from(arguments, command)
     settings = require_assessment(plan, assessment_from(arguments))
-    if (settings.is_asked or arguments.gains) and not plan.open().test_parts:
-        raise TrainingError("this run trains on every part and tests none: leave out what shall be measured in a test")
+    if settings.is_asked or arguments.gains:
+        plan.open().require_test()
     names = export_names(arguments, plan, command)
     require_place(arguments.out or folder / BUNDLE_NAME, names.name, names.version)
     if arguments.metrics_from is not None:

@@ -183,7 +183,10 @@ def _export_network(plan: Plan, folder: Path, name: str, selection: Selection, f
         for scores in (graphs.run_litert(litert, served, label_count), graphs.run_frozen_graph(frozen, served))
     )
     if not difference <= TOLERANCE:
-        raise TrainingError(f"the exported {name} network differs from the trained one by {difference:.1e}")
+        raise TrainingError(
+            f"scores of the exported {name} network must equal the trained one's to {TOLERANCE:.0e}, and differ by "
+            f"{difference:.1e}: it cannot be served"
+        )
     return _Exported(
         standardisation,
         weights,

@@ -175,6 +175,19 @@ class Plan:
         with reading(path, "a plan of this version", _WITHOUT_PLAN):
             return cls._from_dict(json.loads(path.read_text(encoding="utf-8")))
 
+    def load_kin(self, folder: Path) -> Plan:
+        """Read the plan of another run of the same recipe, which says something about this one.
+
+        Raises
+        ------
+        TrainingError
+            There is none, or its recipe is another.
+        """
+        held = Plan.load(folder)
+        if differ := _differences({"recipe": held.recipe.to_dict()}, {"recipe": self.recipe.to_dict()}):
+            raise TrainingError(f"{folder} was trained by another recipe: {differ}; name a run of the same recipe")
+        return held
+
     def _feature_settings(self, gain_db: float = 0.0) -> FeatureSettings:
         return FeatureSettings(self.recipe.front_end, self.recipe.fusion.short_clip, gain_db)
 

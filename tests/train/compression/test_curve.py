@@ -98,5 +98,5 @@ def test_each_point_is_tested_with_its_own_weights(esc_run: Path, monkeypatch: p
 def test_a_run_that_left_nothing_to_test_is_refused(esc_plan: Plan, tmp_path: Path) -> None:
     """A curve needs clips that were not trained on."""
     replace(esc_plan, train_parts=("1", "2", "3"), test_parts=()).save(tmp_path / "run")
-    with pytest.raises(TrainingError, match="trained on every part"):
+    with pytest.raises(TrainingError, match="every part of esc10 is trained on"):
         trade_off(tmp_path / "run", Reporter())

@@ -20,7 +20,6 @@ from soundscene_train.assessment.assess import results_of
 from soundscene_train.assessment.clip_scores import ClipScores
 from soundscene_train.assessment.cost import nonzero_bytes
 from soundscene_train.cross_validation import join_scores
-from soundscene_train.errors import TrainingError
 from soundscene_train.fast import FastNetwork
 from soundscene_train.features import Features
 from soundscene_train.merging import merge
@@ -77,8 +76,7 @@ def _find_runs(folder: Path) -> list[Path]:
     """
     runs = folds_in(folder) or [folder]
     for run in runs:
-        if not Plan.load(run).open().test_parts:
-            raise TrainingError(f"{run} trained on every part; name a run that has clips left to test on")
+        Plan.load(run).open().require_test()
     return runs
 
 

@@ -60,8 +60,9 @@ class CitySettings:
 
     def __post_init__(self) -> None:
         """Check every range."""
-        if min(self.train_clips_per_scene, self.evaluate_clips_per_scene) < 1:
-            raise SettingsError("the synthetic city needs at least one clip per scene and part")
+        counts = self.train_clips_per_scene, self.evaluate_clips_per_scene
+        if min(counts) < 1:
+            raise SettingsError(f"the synthetic city needs at least one clip per scene and part, got {counts}")
         if self.clip_seconds <= 0.0 or self.sample_rate_hz < 8000 or self.seed < 0:
             raise SettingsError(f"the synthetic city needs seconds above 0, 8000 Hz or more and a seed, got {self}")
 

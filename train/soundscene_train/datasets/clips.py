@@ -93,7 +93,9 @@ class Selection:
             )
         both = sorted(set(self.train_parts) & set(self.test_parts))
         if both:
-            raise DatasetError(f"{', '.join(both)} cannot be trained on and tested on")
+            raise DatasetError(
+                f"{', '.join(both)} cannot be trained on and tested on; name it in --train-parts or in --test-parts"
+            )
         if not self.train_parts:
             raise DatasetError("name at least one part to train on")
         unheard = sorted(set(self.dataset.labels) - {self.dataset.clips[index].label for index in self.train_clips})
@@ -118,6 +120,20 @@ class Selection:
     def train_digest(self) -> str:
         """What tells the clips that are trained on from others."""
         return digest_of(self.dataset.clips[index] for index in self.train_clips)
+
+    def require_test(self) -> None:
+        """Refuse to test where every part is trained on.
+
+        Raises
+        ------
+        DatasetError
+            It is so.
+        """
+        if not self.test_parts:
+            raise DatasetError(
+                f"every part of {self.dataset.name} is trained on, and none is left to test on; a run needs "
+                "--test-parts, or fewer --train-parts"
+            )
 
     def _positions(self, parts: Sequence[str]) -> tuple[int, ...]:
         return tuple(index for index, clip in enumerate(self.dataset.clips) if clip.part in parts)

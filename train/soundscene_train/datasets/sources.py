@@ -116,7 +116,10 @@ def require_whole(name: str, dataset: Dataset) -> None:
     found = Counter(clip.part for clip in dataset.clips)
     for part, count in published.clips.items():
         if found[part] != count:
-            raise DatasetError(f"{name}: part {part} has {found[part]} clips, and {count} were published")
+            raise DatasetError(
+                f"{name}: part {part} has {found[part]} clips, and {count} were published; put the "
+                "published table in the place of this one"
+            )
     for clip in dataset.clips:
         _require_form(clip.path, published.seconds)
 

@@ -53,7 +53,7 @@ def read_table(path: Path, columns: Iterable[str]) -> list[dict[str, str]]:
     except (UnicodeDecodeError, csv.Error) as error:
         raise DatasetError(f"{path}: not a readable table ({error}); save it as CSV in UTF-8") from error
     if not rows:
-        raise DatasetError(f"{path}: holds no rows")
+        raise DatasetError(f"{path}: holds no rows below its header; expected one for each clip: fill it in")
     return rows
 
 

@@ -87,4 +87,6 @@ def _require_apart(clips: list[Clip]) -> None:
     sides = Counter(group for group, _ in {(clip.group, clip.part) for clip in clips})
     shared = sorted(group for group, count in sides.items() if count > 1)
     if shared:
-        raise DatasetError(f"locations on both sides of the split: {first_few(shared)}; the tables are not official")
+        raise DatasetError(
+            f"locations on both sides of the split: {first_few(shared)}; put the official tables in the place of these"
+        )

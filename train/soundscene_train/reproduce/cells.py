@@ -15,7 +15,6 @@ from soundscene.settings import NETWORK_NAMES, FrontEndSettings
 from soundscene_train.assessment.assess import results_of
 from soundscene_train.datasets import Selection
 from soundscene_train.datasets.clips import digest_of
-from soundscene_train.errors import TrainingError
 from soundscene_train.files import read_json, write_json, writing
 from soundscene_train.fitting import Training, require_ingredients
 from soundscene_train.network import CHANNEL_RESTRICTED_WIDTHS, CNN7_WIDTHS, NetworkSettings
@@ -140,8 +139,7 @@ def _require_ready(plan: Plan, folder: Path) -> str:
     """Refuse, before anything is trained, what will not end in a tested cell; return the digest of its test."""
     require_ingredients(plan)
     selection = plan.open()
-    if not selection.test_parts:
-        raise TrainingError("a table needs clips to test: name --train-parts or --test-parts")
+    selection.require_test()
     plan.pinned(selection).require_free(folder)
     return _digest(selection)
 

@@ -25,7 +25,6 @@ from soundscene_train.assessment.clip_scores import ClipScores
 from soundscene_train.assessment.cost import measure_processor_time
 from soundscene_train.assessment.summary import require_held_out
 from soundscene_train.datasets import Selection
-from soundscene_train.errors import TrainingError
 from soundscene_train.export import ExportNames, export_bundle
 from soundscene_train.features import Features
 from soundscene_train.files import make_folder
@@ -59,8 +58,7 @@ def require_assessment(plan: Plan, settings: AssessmentSettings) -> AssessmentSe
         settings = replace(settings, held_out_responses=augmentation.held_out_responses, trained_responses=trained)
     settings.require_sources()
     if (check := settings.calibrate_from) is not None:
-        if Plan.load(check).recipe != plan.recipe:
-            raise TrainingError(f"{check} was trained by another recipe; its temperature says nothing about this run")
+        plan.load_kin(check)
         selection = plan.open()
         clips = [selection.dataset.clips[index] for index in selection.test_clips]
         require_held_out(ClipScores.load(check), selection.dataset.labels, clips)
@@ -87,8 +85,7 @@ def evaluate_run(
     require_one_run(folder)
     settings = require_assessment(plan, settings)
     selection, features = prepare_run(plan, reporter, jobs=jobs)
-    if not selection.test_parts:
-        raise TrainingError("this run trained on every part; there is nothing left to test it on")
+    selection.require_test()
     rule = plan.recipe.fusion.rule
     scores = score_test(plan, folder, selection, features)
     scores.save(folder)

@@ -43,9 +43,7 @@ def require_score_of(plan: Plan, folder: Path) -> None:
         It is not there, has not been evaluated by this version, was trained by another recipe or on other data, or
         tested on clips or labels that are no longer there.
     """
-    held = Plan.load(folder)
-    if held.recipe != plan.recipe:
-        raise TrainingError(f"{folder} was trained by another recipe; its score says nothing about this run")
+    held = plan.load_kin(folder)
     is_own = plan.dataset_name in OWN_NAMES
     if held.dataset_name != plan.dataset_name or (is_own and held.data_dir != plan.data_dir):
         raise TrainingError(
