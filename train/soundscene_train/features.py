@@ -28,9 +28,9 @@ from soundscene.frontend import (
     resample_window,
 )
 from soundscene.settings import NETWORK_NAMES, FrontEndSettings
-from soundscene_train.assessment.distortions import scaled
 from soundscene_train.datasets import Dataset
 from soundscene_train.datasets.clips import require_undamaged
+from soundscene_train.distortions import scaled
 from soundscene_train.feature_cache import Block, StoredSpectra, fill_cache, is_filled, open_cache, slices_of
 from soundscene_train.progress import Progress
 

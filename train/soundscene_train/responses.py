@@ -16,8 +16,8 @@ from threadpoolctl import threadpool_limits
 
 from soundscene.frontend import FrontEnd
 from soundscene.settings import NETWORK_NAMES, FrontEndSettings
-from soundscene_train.assessment.distortions import Distortion, microphones
 from soundscene_train.datasets.devices import Device, record
+from soundscene_train.distortions import Distortion, microphones
 from soundscene_train.errors import TrainingError
 from soundscene_train.recipe import AugmentationSettings
 

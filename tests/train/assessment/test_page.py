@@ -10,9 +10,9 @@ import pytest
 
 from soundscene_train.assessment.assess import results_of
 from soundscene_train.assessment.clip_scores import ClipScores
-from soundscene_train.assessment.distortions import standard_distortions
 from soundscene_train.assessment.page import render
 from soundscene_train.assessment.summary import cross_fitted_calibration, robustness, summarise
+from soundscene_train.distortions import standard_distortions
 from soundscene_train.report import Evaluation
 
 if TYPE_CHECKING:

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from soundscene_train.assessment.clip_scores import ClipScores
-from soundscene_train.assessment.distortions import Distortion
 from soundscene_train.assessment.summary import (
     cross_fitted_calibration,
     join_robustness,
@@ -16,6 +15,7 @@ from soundscene_train.assessment.summary import (
     summarise,
 )
 from soundscene_train.datasets import Clip
+from soundscene_train.distortions import Distortion
 from soundscene_train.errors import TrainingError
 
 

@@ -21,10 +21,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from soundscene_train.__main__ import main
-from soundscene_train.assessment.distortions import standard_distortions
 from soundscene_train.datasets import Selection, open_dataset
 from soundscene_train.datasets.folds import assign_folds
 from soundscene_train.datasets.inspection import format_inspection, inspect_clips, require_readable
+from soundscene_train.distortions import standard_distortions
 from soundscene_train.errors import DatasetError
 from soundscene_train.plan import Plan
 from soundscene_train.reproduce import run

@@ -13,9 +13,9 @@ from soundscene.classifier import SceneClassifier
 from soundscene.settings import NETWORK_NAMES
 from soundscene_train.assessment.clip_scores import ClipScores, score_clips
 from soundscene_train.assessment.distorted import score_distorted
-from soundscene_train.assessment.distortions import Distortion, backgrounds, microphones, standard_distortions
 from soundscene_train.assessment.summary import robustness, summarise
 from soundscene_train.datasets.clips import Clip, Dataset, digest_of
+from soundscene_train.distortions import Distortion, backgrounds, microphones, standard_distortions
 from soundscene_train.errors import TrainingError
 from soundscene_train.evaluation import Result, evaluate_all
 from soundscene_train.progress import StageProgress

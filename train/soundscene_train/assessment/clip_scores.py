@@ -15,8 +15,8 @@ from soundscene.audio_files import AudioFile
 from soundscene.classifier import SceneClassifier
 from soundscene.fusion import decide
 from soundscene.settings import NETWORK_NAMES
-from soundscene_train.assessment.distortions import Distortion
 from soundscene_train.datasets.clips import Clip, require_undamaged
+from soundscene_train.distortions import Distortion
 from soundscene_train.errors import TrainingError
 from soundscene_train.evaluation import alone, fuse_clips
 from soundscene_train.files import reading_arrays, whole, writing

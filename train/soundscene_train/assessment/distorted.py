@@ -14,8 +14,8 @@ from typing import Any
 from soundscene.bundle import Bundle, load_bundle
 from soundscene.classifier import SceneClassifier
 from soundscene_train.assessment.clip_scores import ClipScores, score_clips
-from soundscene_train.assessment.distortions import Distortion
 from soundscene_train.datasets.clips import Clip
+from soundscene_train.distortions import Distortion
 from soundscene_train.errors import TrainingError
 from soundscene_train.files import make_folder
 from soundscene_train.processes import process_pool

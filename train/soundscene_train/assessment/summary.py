@@ -17,9 +17,9 @@ from soundscene_train.assessment.calibration import (
     selective,
 )
 from soundscene_train.assessment.clip_scores import ClipScores
-from soundscene_train.assessment.distortions import Distortion
 from soundscene_train.assessment.intervals import accuracy_interval
 from soundscene_train.datasets.clips import Clip
+from soundscene_train.distortions import Distortion
 from soundscene_train.errors import TrainingError
 
 __all__ = ["cross_fitted_calibration", "join_robustness", "require_held_out", "robustness", "summarise"]

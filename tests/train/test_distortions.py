@@ -8,7 +8,7 @@ import soundfile
 from numpy.typing import NDArray
 from scipy import signal
 
-from soundscene_train.assessment.distortions import Distortion, backgrounds, microphones, standard_distortions
+from soundscene_train.distortions import Distortion, backgrounds, microphones, standard_distortions
 from soundscene_train.errors import TrainingError
 
 RATE_HZ = 44_100
