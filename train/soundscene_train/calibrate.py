@@ -9,10 +9,11 @@ from soundscene.bundle import Bundle, rewrite_bundle
 from soundscene.classifier import SceneClassifier
 from soundscene.fusion import TEMPERATURES, Calibration
 from soundscene_train.assessment.assess import clips_to_test
-from soundscene_train.assessment.calibration import apply_temperature, fit_temperature, log_loss
+from soundscene_train.assessment.calibration import fit_temperature
 from soundscene_train.assessment.clip_scores import score_clips
 from soundscene_train.assessment.page import render
 from soundscene_train.errors import TrainingError
+from soundscene_train.evaluation import apply_temperature, log_loss
 from soundscene_train.plan import Plan
 from soundscene_train.run_folders import REPORT_NAME
 from soundscene_train.stages import Reporter, require_clips

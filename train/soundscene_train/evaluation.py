@@ -13,7 +13,7 @@ from soundscene.fusion import RULES, decide
 from soundscene.settings import NETWORK_NAMES
 from soundscene_train.errors import TrainingError
 
-__all__ = ["Result", "alone", "evaluate", "evaluate_all", "fuse_clips"]
+__all__ = ["Result", "alone", "apply_temperature", "evaluate", "evaluate_all", "fuse_clips", "log_loss"]
 
 _TINY: Final = float(np.finfo(np.float64).tiny)
 
@@ -100,11 +100,31 @@ def evaluate(
         correct_count=int(hits.sum()),
         accuracy=float(hits.mean()),
         macro_accuracy=float(np.mean(list(class_accuracy.values()))),
-        log_loss=float(-np.log(np.maximum(scores[np.arange(len(truth)), truth], _TINY)).mean()),
+        log_loss=log_loss(scores, truth),
         confusion=confusion,
         class_accuracy=class_accuracy,
         device_accuracy=device_accuracy,
     )
+
+
+def log_loss(scores: NDArray[np.float64], truth: NDArray[np.int64]) -> float:
+    """Mean of -ln of the true label's score."""
+    return float(-np.log(np.maximum(scores[np.arange(len(truth)), truth], _TINY)).mean())
+
+
+def apply_temperature(scores: NDArray[np.float64], temperature: float) -> NDArray[np.float64]:
+    """Soften (above 1) or sharpen (below 1) scores; the best label stays the best.
+
+    Parameters
+    ----------
+    scores : np.ndarray [shape=(clips, labels), float64]
+        Rows that sum to 1.
+    temperature : float > 0
+        Divides the logarithms (Guo et al., 2017).
+    """
+    logarithms = np.log(np.maximum(scores, _TINY)) / temperature
+    powers = np.exp(logarithms - logarithms.max(axis=1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=1, keepdims=True), np.float64)
 
 
 def fuse_clips(

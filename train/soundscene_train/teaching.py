@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from soundscene_train.assessment.calibration import apply_temperature
 from soundscene_train.datasets import Clip, Selection
 from soundscene_train.errors import TrainingError
+from soundscene_train.evaluation import apply_temperature
 from soundscene_train.features import Features
 from soundscene_train.plan import Plan
 from soundscene_train.recipe import FitSettings

@@ -5,14 +5,8 @@ import pytest
 from numpy.typing import NDArray
 
 from soundscene.fusion import FusionSettings
-from soundscene_train.assessment.calibration import (
-    apply_temperature,
-    expected_calibration_error,
-    fit_temperature,
-    log_loss,
-    reliability,
-    selective,
-)
+from soundscene_train.assessment.calibration import expected_calibration_error, fit_temperature, reliability, selective
+from soundscene_train.evaluation import apply_temperature, log_loss
 
 
 @pytest.fixture(scope="module")

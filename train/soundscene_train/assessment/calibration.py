@@ -9,35 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from soundscene.fusion import TEMPERATURES
+from soundscene_train.evaluation import apply_temperature, log_loss
 
-__all__ = ["apply_temperature", "expected_calibration_error", "fit_temperature", "log_loss", "reliability", "selective"]
+__all__ = ["expected_calibration_error", "fit_temperature", "reliability", "selective"]
 
 Scores = NDArray[np.float64]
 
-_TINY: Final = float(np.finfo(np.float64).tiny)
 _BINS: Final = 10
 _STEPS: Final = 1e9
 """Of a threshold, from 0 to 1."""
-
-
-def log_loss(scores: Scores, truth: NDArray[np.int64]) -> float:
-    """Mean of -ln of the true label's score."""
-    return float(-np.log(np.maximum(scores[np.arange(len(truth)), truth], _TINY)).mean())
-
-
-def apply_temperature(scores: Scores, temperature: float) -> Scores:
-    """Soften (above 1) or sharpen (below 1) scores; the best label stays the best.
-
-    Parameters
-    ----------
-    scores : np.ndarray [shape=(clips, labels), float64]
-        Rows that sum to 1.
-    temperature : float > 0
-        Divides the logarithms (Guo et al., 2017).
-    """
-    logarithms = np.log(np.maximum(scores, _TINY)) / temperature
-    powers = np.exp(logarithms - logarithms.max(axis=1, keepdims=True))
-    return np.asarray(powers / powers.sum(axis=1, keepdims=True), np.float64)
 
 
 def fit_temperature(scores: Scores, truth: NDArray[np.int64]) -> float:

@@ -8,19 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from soundscene_train.assessment.calibration import (
-    apply_temperature,
-    expected_calibration_error,
-    fit_temperature,
-    log_loss,
-    reliability,
-    selective,
-)
+from soundscene_train.assessment.calibration import expected_calibration_error, fit_temperature, reliability, selective
 from soundscene_train.assessment.clip_scores import ClipScores
 from soundscene_train.assessment.intervals import accuracy_interval
 from soundscene_train.datasets.clips import Clip
 from soundscene_train.distortions import Distortion
 from soundscene_train.errors import TrainingError
+from soundscene_train.evaluation import apply_temperature, log_loss
 
 __all__ = ["cross_fitted_calibration", "join_robustness", "require_held_out", "robustness", "summarise"]
 
