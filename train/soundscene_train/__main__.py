@@ -115,6 +115,7 @@ def _prepare(arguments: argparse.Namespace, command: str) -> None:
         if arguments.download or arguments.download_from:
             stages.download_run(plan_from(arguments, command)[0], reporter, arguments.download_from)
         plan, _ = _plan_of(arguments, command, reporter)
+        stages.make_data(plan, reporter)
         if plan.dataset_name in OWN_NAMES:
             dataset, front_end = plan.open().dataset, plan.recipe.front_end
             facts = stages.inspect_run(plan, reporter, arguments.jobs)
@@ -145,19 +146,15 @@ def _run(arguments: argparse.Namespace, command: str) -> None:
     from soundscene.bundle import require_place
     from soundscene_train.console import ConsoleReporter
     from soundscene_train.plan import Plan
-    from soundscene_train.plan_arguments import assessment_from, export_names, plan_from
+    from soundscene_train.plan_arguments import export_names, plan_from
     from soundscene_train.run_folders import BUNDLE_NAME
-    from soundscene_train.stages import fit_run, require_assessment, require_score_of
+    from soundscene_train.stages import fit_run
 
     plan, folder = plan_from(arguments, command)
-    settings = require_assessment(plan, assessment_from(arguments))
-    if settings.is_asked or arguments.gains:
-        plan.open().require_test()
     names = export_names(arguments, plan, command)
     require_place(arguments.out or folder / BUNDLE_NAME, names.name, names.version)
-    if arguments.metrics_from is not None:
-        require_score_of(plan, arguments.metrics_from)
     with ConsoleReporter() as reporter:
+        _look_ahead(plan, arguments, reporter)
         plan, folder = _plan_of(arguments, command, reporter)
         fit_run(plan, folder, reporter, jobs=arguments.jobs)
         print(f"trained in {folder}")
@@ -165,6 +162,24 @@ def _run(arguments: argparse.Namespace, command: str) -> None:
         if plan.open().test_parts:
             _evaluate(plan, folder, reporter, arguments)
     _export(plan, folder, arguments, command)
+
+
+def _look_ahead(plan: Plan, arguments: argparse.Namespace, reporter: Reporter) -> None:
+    """Look for what is needed after the training, first for what needs no data to be found."""
+    from soundscene_train.plan_arguments import assessment_from
+    from soundscene_train.stages import make_data, require_assessment, require_score_of
+
+    settings, score_of = assessment_from(arguments), arguments.metrics_from
+    settings.require_sources()
+    if score_of is not None:
+        plan.load_kin(score_of)
+    if settings.is_asked or arguments.gains or score_of is not None:
+        make_data(plan, reporter)
+    require_assessment(plan, settings)
+    if settings.is_asked or arguments.gains:
+        plan.open().require_test()
+    if score_of is not None:
+        require_score_of(plan, score_of)
 
 
 def _cross_validate(arguments: argparse.Namespace, command: str) -> None:

@@ -16,7 +16,7 @@ from soundscene_train.errors import TrainingError
 from soundscene_train.evaluation import apply_temperature, log_loss
 from soundscene_train.plan import Plan
 from soundscene_train.run_folders import REPORT_NAME
-from soundscene_train.stages import Reporter, require_clips
+from soundscene_train.stages import Reporter, make_data, require_clips
 
 __all__ = ["calibrated_bundle", "calibration_from_clips", "calibration_from_metrics"]
 
@@ -69,6 +69,7 @@ def calibration_from_clips(bundle: Bundle, plan: Plan, reporter: Reporter) -> tu
     DatasetError
         Some of a user's own recordings cannot be read.
     """
+    make_data(plan, reporter)
     dataset = plan.dataset()
     clips = clips_to_test(bundle, dataset, plan.test_parts)
     require_clips(plan, clips, reporter)

@@ -18,7 +18,7 @@ from soundscene_train.fitting import Training, require_ingredients
 from soundscene_train.plan import Plan
 from soundscene_train.report import Evaluation, write_report
 from soundscene_train.run_folders import fold_folder
-from soundscene_train.stages import Reporter, evaluate_run, fit_runs, prepare_run, require_assessment
+from soundscene_train.stages import Reporter, evaluate_run, fit_runs, make_data, prepare_run, require_assessment
 
 __all__ = ["cross_validate", "join_scores"]
 
@@ -54,6 +54,7 @@ def cross_validate(
     """
     require_ingredients(plan)
     require_assessment(plan, settings)
+    make_data(plan, reporter)
     selection = replace(plan, test_parts=()).open()
     parts = plan.train_parts or selection.dataset.parts
     if len(parts) < 2:

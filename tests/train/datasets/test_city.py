@@ -1,6 +1,7 @@
 """The synthetic city: always the same, in TAU's layout, its sides apart."""
 
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -76,6 +77,12 @@ def test_an_interrupted_city_is_finished(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         build_city(tmp_path / "city", few, stop)
     assert len(list((tmp_path / "city" / "audio").iterdir())) == 7
+    with pytest.raises(
+        DatasetError, match="holds no finished synthetic city; `soundscene-train prepare synthetic` makes"
+    ):
+        open_dataset("synthetic", tmp_path / "city", few)
+    assert len(list((tmp_path / "city" / "audio").iterdir())) == 7, "who opens it makes nothing"
+    build_city(tmp_path / "city", few)
     assert len(open_dataset("synthetic", tmp_path / "city", few).clips) == 20
 
 
@@ -96,8 +103,9 @@ def test_foreign_folders_are_left_alone(city_folder: Path, tmp_path: Path) -> No
     (tmp_path / "thesis.txt").write_text("precious")
     with pytest.raises(DatasetError, match="something other than a synthetic city"):
         build_city(tmp_path, SMALL)
-    with pytest.raises(DatasetError, match="synthetic city of other settings"):
-        build_city(city_folder, CitySettings(seed=5))
+    for use in (build_city, partial(open_dataset, "synthetic")):
+        with pytest.raises(DatasetError, match="synthetic city of other settings"):
+            use(city_folder, CitySettings(seed=5))
     damaged = tmp_path / "damaged"
     damaged.mkdir()
     (damaged / "city.json").write_text("{")

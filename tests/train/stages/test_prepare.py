@@ -10,6 +10,31 @@ import soundfile
 
 from soundscene.bundle import Bundle
 from soundscene_train.__main__ import main
+from soundscene_train.cross_validation import cross_validate
+from soundscene_train.datasets import CitySettings
+from soundscene_train.errors import TrainingError
+from soundscene_train.plan import Plan
+from soundscene_train.recipe import Recipe
+from soundscene_train.stages import Reporter
+
+
+class _Listener(Reporter):
+    def __init__(self) -> None:
+        self.heard: list[str] = []
+
+    def step(self, stage: str, done: int, total: int) -> None:
+        if done == total:
+            self.heard.append(stage)
+
+
+def test_the_synthetic_city_is_made_before_a_cross_validation_opens_it(tiny_recipe: Recipe, tmp_path: Path) -> None:
+    """Whoever waits for it is told how far it is."""
+    city = CitySettings(1, 1, 1.1, 16_000)
+    plan = Plan(tiny_recipe, "synthetic", tmp_path / "city", tmp_path / "cache", ("train",), city=city)
+    reporter = _Listener()
+    with pytest.raises(TrainingError, match="needs at least two parts, and there is train"):
+        cross_validate(plan, tmp_path / "run", reporter)
+    assert reporter.heard == ["synthetic city"]
 
 
 @pytest.mark.parametrize("stage", ["evaluate", "calibrate"])

@@ -23,9 +23,11 @@ from soundscene_train.errors import DatasetError
 from soundscene_train.files import reading, whole, write_json, writing
 from soundscene_train.progress import Progress
 
-__all__ = ["CitySettings", "build_city"]
+__all__ = ["CitySettings", "build_city", "require_city"]
 
 _CITIES: Final = ("avalon", "brigadoon", "camelot", "duckburg", "emerald", "freedonia")
+
+_NOTE: Final = "city.json"
 
 _FIRST_EVALUATION_LOCATION: Final = 500
 """Locations are numbered from 0 in training and from here in evaluation."""
@@ -87,6 +89,20 @@ class _Segment:
         return f"audio/{self.scene}-{self.city}-{self.location}-{self.number}-{self.device}.wav"
 
 
+def require_city(folder: Path, settings: CitySettings) -> None:
+    """Refuse a folder that does not hold a city, whole.
+
+    Raises
+    ------
+    DatasetError
+        The city is not there or not finished, or the folder holds something else or another city.
+    """
+    with reading(folder, "a synthetic city", "name another --data-dir", error_type=DatasetError):
+        is_complete = _is_complete(folder, folder / _NOTE, settings)
+    if not is_complete:
+        raise DatasetError(f"{folder} holds no finished synthetic city; `soundscene-train prepare synthetic` makes one")
+
+
 def build_city(folder: Path, settings: CitySettings, progress: Progress | None = None) -> None:
     """Write the data set, going on where an interrupted call stopped; one that is complete is left alone.
 
@@ -108,7 +124,7 @@ def build_city(folder: Path, settings: CitySettings, progress: Progress | None =
     """
     from filelock import FileLock
 
-    note = folder / "city.json"
+    note = folder / _NOTE
     with writing(folder, "the synthetic city", error_type=DatasetError):
         if _is_complete(folder, note, settings):
             return

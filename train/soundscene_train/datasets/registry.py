@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from soundscene_train.datasets.city import CitySettings, build_city
+from soundscene_train.datasets.city import CitySettings, require_city
 from soundscene_train.datasets.clips import Dataset
 from soundscene_train.datasets.esc import open_esc10
 from soundscene_train.datasets.folds import DEFAULT_FOLD_COUNT
@@ -27,34 +27,32 @@ def require_known(name: str) -> None:
 
 
 def open_dataset(
-    name: str, folder: Path | None, city: CitySettings | None = None, fold_count: int = DEFAULT_FOLD_COUNT
+    name: str, folder: Path, city: CitySettings | None = None, fold_count: int = DEFAULT_FOLD_COUNT
 ) -> Dataset:
-    """Open a data set, making it first if it is the synthetic city.
+    """Open a data set that is there.
 
     Parameters
     ----------
     name : str
         One of `DATASET_NAMES`.
-    folder : Path or None
-        Where it lies; needed for recordings. The synthetic city is written there.
+    folder : Path
+        Where it lies.
     city : CitySettings or None
-        Size of the synthetic city.
+        What the synthetic city must be.
     fold_count : int >= 2
         Folds of the user's own recordings.
 
     Raises
     ------
     DatasetError
-        The name is unknown, the folder is not given, or the data is missing or damaged.
+        The name is unknown, or the data is missing or damaged.
     """
     require_known(name)
-    if folder is None:
-        raise DatasetError(f"{name} needs --data-dir")
     if name == "esc10":
         return open_esc10(folder)
     if name in OWN_NAMES:
         return (open_folder if name == "folder" else open_csv)(folder, fold_count)
     if name == "synthetic":
-        build_city(folder, city or CitySettings())
+        require_city(folder, city or CitySettings())
         return open_tau(folder, "synthetic-city")
     return open_tau(folder)

@@ -20,7 +20,7 @@ from soundscene_train.fitting import Training, require_ingredients
 from soundscene_train.network import CHANNEL_RESTRICTED_WIDTHS, CNN7_WIDTHS, NetworkSettings
 from soundscene_train.plan import Plan
 from soundscene_train.recipe import AugmentationSettings, Recipe
-from soundscene_train.stages import Reporter, fit_runs, prepare_run, score_test
+from soundscene_train.stages import Reporter, fit_runs, make_data, prepare_run, score_test
 
 __all__ = ["LENGTHS", "NETWORKS", "Cell", "Results", "train_cells"]
 
@@ -115,7 +115,7 @@ def train_cells(
         The data leaves nothing to test, or a cell's folder belongs to another plan.
     """
     plans = {cell: replace(base, recipe=cell.recipe(base.recipe, seed)) for cell in cells}
-    tests = {cell: _require_ready(plan, cell.folder(root, seed)) for cell, plan in plans.items()}
+    tests = {cell: _require_ready(plan, cell.folder(root, seed), reporter) for cell, plan in plans.items()}
     missing = []
     for cell, test in tests.items():
         if (held := _held(cell, cell.folder(root, seed), test)) is not None:
@@ -135,9 +135,10 @@ def train_cells(
     fit_runs(work, reporter, jobs, test_when_complete)
 
 
-def _require_ready(plan: Plan, folder: Path) -> str:
+def _require_ready(plan: Plan, folder: Path, reporter: Reporter) -> str:
     """Refuse, before anything is trained, what will not end in a tested cell; return the digest of its test."""
     require_ingredients(plan)
+    make_data(plan, reporter)
     selection = plan.open()
     selection.require_test()
     plan.pinned(selection).require_free(folder)

@@ -11,7 +11,14 @@ from soundscene_train.stages.evaluate import (
 )
 from soundscene_train.stages.export import export_run, require_score_of
 from soundscene_train.stages.fit import fit_run, fit_runs
-from soundscene_train.stages.prepare import download_run, inspect_run, prepare_run, require_clips, without_unreadable
+from soundscene_train.stages.prepare import (
+    download_run,
+    inspect_run,
+    make_data,
+    prepare_run,
+    require_clips,
+    without_unreadable,
+)
 from soundscene_train.stages.reporter import Reporter
 
 __all__ = [
@@ -23,6 +30,7 @@ __all__ = [
     "fit_run",
     "fit_runs",
     "inspect_run",
+    "make_data",
     "prepare_run",
     "require_assessment",
     "require_clips",

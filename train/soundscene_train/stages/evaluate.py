@@ -33,7 +33,7 @@ from soundscene_train.report import Evaluation, write_report
 from soundscene_train.responses import trained_responses
 from soundscene_train.run_folders import require_one_run
 from soundscene_train.scoring import score_windows
-from soundscene_train.stages.prepare import prepare_run, require_clips
+from soundscene_train.stages.prepare import make_data, prepare_run, require_clips
 from soundscene_train.stages.reporter import Reporter
 
 __all__ = ["evaluate_bundle", "evaluate_run", "require_assessment", "score_test", "scores_of_test"]
@@ -126,6 +126,7 @@ def evaluate_bundle(
     trained = bundle.provenance.get("train_responses", ())
     settings = replace(settings, held_out_responses=tuple(held_out), trained_responses=tuple(trained))
     settings.require_sources()
+    make_data(plan, reporter)
     dataset, rule = plan.dataset(), bundle.fusion.rule
     clips = clips_to_test(bundle, dataset, plan.test_parts)
     if settings.calibrate_from is not None:

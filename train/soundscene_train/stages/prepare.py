@@ -15,9 +15,21 @@ from soundscene_train.plan import Plan
 from soundscene_train.progress import Progress
 from soundscene_train.stages.reporter import Reporter
 
-__all__ = ["download_run", "inspect_run", "prepare_run", "require_clips", "without_unreadable"]
+__all__ = ["download_run", "inspect_run", "make_data", "prepare_run", "require_clips", "without_unreadable"]
 
 _MEBIBYTE: Final = 1 << 20
+
+
+def make_data(plan: Plan, reporter: Reporter) -> None:
+    """Make what is missing of the synthetic city; other data sets are there, or are fetched.
+
+    Raises
+    ------
+    DatasetError
+        As `build_city`.
+    """
+    if plan.dataset_name == "synthetic":
+        build_city(plan.data_dir, plan.city, _step(reporter, "synthetic city"))
 
 
 def prepare_run(
@@ -28,8 +40,7 @@ def prepare_run(
     A user's own recordings are all read once before, unless that has been done: hours of work should not meet a file
     that cannot be read.
     """
-    if plan.dataset_name == "synthetic":
-        build_city(plan.data_dir, plan.city, _step(reporter, "synthetic city"))
+    make_data(plan, reporter)
     selection = plan.open()
     if plan.dataset_name in OWN_NAMES and not is_inspected and not plan.has_features(selection):
         facts = inspect_run(plan, reporter, jobs)
