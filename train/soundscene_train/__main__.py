@@ -167,7 +167,7 @@ def _run(arguments: argparse.Namespace, command: str) -> None:
 def _look_ahead(plan: Plan, arguments: argparse.Namespace, reporter: Reporter) -> None:
     """Look for what is needed after the training, first for what needs no data to be found."""
     from soundscene_train.plan_arguments import assessment_from
-    from soundscene_train.stages import make_data, require_assessment, require_score_of
+    from soundscene_train.stages import make_data, prepare_assessment, require_score_of
 
     settings, score_of = assessment_from(arguments), arguments.metrics_from
     settings.require_sources()
@@ -175,7 +175,7 @@ def _look_ahead(plan: Plan, arguments: argparse.Namespace, reporter: Reporter) -
         plan.load_kin(score_of)
     if settings.is_asked or arguments.gains or score_of is not None:
         make_data(plan, reporter)
-    require_assessment(plan, settings)
+    prepare_assessment(plan, settings)
     if settings.is_asked or arguments.gains:
         plan.open().require_test()
     if score_of is not None:

@@ -18,7 +18,7 @@ from soundscene_train.fitting import Training, require_ingredients
 from soundscene_train.plan import Plan
 from soundscene_train.report import Evaluation, write_report
 from soundscene_train.run_folders import fold_folder
-from soundscene_train.stages import Reporter, evaluate_run, fit_runs, make_data, prepare_run, require_assessment
+from soundscene_train.stages import Reporter, evaluate_run, fit_runs, make_data, prepare_assessment, prepare_run
 
 __all__ = ["cross_validate", "join_scores"]
 
@@ -53,7 +53,7 @@ def cross_validate(
         There are fewer than two parts, what `settings` name is not there, or a training cannot go on.
     """
     require_ingredients(plan)
-    require_assessment(plan, settings)
+    distortions = prepare_assessment(plan, settings)
     make_data(plan, reporter)
     selection = replace(plan, test_parts=()).open()
     parts = plan.train_parts or selection.dataset.parts
@@ -72,7 +72,7 @@ def cross_validate(
         tested = evaluate_run(Plan.load(home), home, reporter, settings=settings, jobs=jobs)
         scores.append(ClipScores.load(home))
         robustness.append((len(scores[-1].truth), tested.summary.get("robustness", {})))
-    return _judge(plan, folder, scores, robustness if settings.distortions() else [])
+    return _judge(plan, folder, scores, robustness if distortions else [])
 
 
 def _leaving_out(part: str, plan: Plan, parts: Sequence[str]) -> Plan:
@@ -103,7 +103,7 @@ def _judge(
 ) -> Evaluation:
     joined, rule = join_scores(scores), plan.recipe.fusion.rule
     joined.save(folder)
-    summary = assess_scores(joined, rule, AssessmentSettings())
+    summary = assess_scores(joined, rule)
     summary["calibration"] |= cross_fitted_calibration(scores, rule)
     folds = {one.parts[0]: results_of(one, rule)[rule] for one in scores}
     summary["by_part"] = {

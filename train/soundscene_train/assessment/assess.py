@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -38,18 +38,12 @@ class AssessmentSettings:
         A folder of recordings to lay the clips over; implies `robust`.
     calibrate_from : Path or None
         Folder of an evaluated run that tested a part of this one's training data; fits the temperature.
-    held_out_responses : tuple of str
-        Where some of these are in the folder of responses, the others are not tested.
-    trained_responses : tuple of str
-        Those that were trained with, and so are not tested.
     """
 
     robust: bool = False
     responses: Path | None = None
     backgrounds: Path | None = None
     calibrate_from: Path | None = None
-    held_out_responses: tuple[str, ...] = ()
-    trained_responses: tuple[str, ...] = ()
 
     @property
     def is_asked(self) -> bool:
@@ -62,30 +56,42 @@ class AssessmentSettings:
         Raises
         ------
         TrainingError
-            A folder holds no recordings, or no impulse responses that were not trained with, or the run has not been
-            evaluated.
+            A folder holds no recordings or no impulse responses, or the run has not been evaluated.
         """
         self.distortions()
         if self.calibrate_from is not None:
             ClipScores.load(self.calibrate_from)
 
-    def distortions(self) -> tuple[Distortion, ...]:
-        """Return what the clips are put through, none if nothing is asked for."""
+    def distortions(self, held_out: Collection[str] = (), trained: Collection[str] = ()) -> tuple[Distortion, ...]:
+        """Return what the clips are put through, none if nothing is asked for.
+
+        Parameters
+        ----------
+        held_out : collection of str
+            Where some of these are in the folder of responses, the others are not tested.
+        trained : collection of str
+            Responses that were trained with, and so are not tested.
+
+        Raises
+        ------
+        TrainingError
+            A folder holds no recordings, or no impulse responses that were not trained with.
+        """
         if not self.robust and self.responses is None and self.backgrounds is None:
             return ()
         laid_over = () if self.backgrounds is None else backgrounds(self.backgrounds)
-        return (*standard_distortions(), *laid_over, *self._microphones())
+        return (*standard_distortions(), *laid_over, *self._microphones(held_out, trained))
 
-    def _microphones(self) -> tuple[Distortion, ...]:
+    def _microphones(self, held_out: Collection[str], trained: Collection[str]) -> tuple[Distortion, ...]:
         if self.responses is None:
             return ()
-        unheard = tuple(one for one in microphones(self.responses) if one.name not in self.trained_responses)
+        unheard = tuple(one for one in microphones(self.responses) if one.name not in trained)
         if not unheard:
             raise TrainingError(
                 f"every response in {self.responses} was trained with; test with others, or keep some out of "
                 "the training (held_out_responses)"
             )
-        return tuple(one for one in unheard if one.name in self.held_out_responses) or unheard
+        return tuple(one for one in unheard if one.name in held_out) or unheard
 
 
 def results_of(scores: ClipScores, rule: str, networks: Sequence[str] = NETWORK_NAMES) -> dict[str, Result]:
@@ -94,7 +100,7 @@ def results_of(scores: ClipScores, rule: str, networks: Sequence[str] = NETWORK_
     return evaluate_all(*known, temperatures={rule: scores.temperature}, networks=networks)
 
 
-def assess_scores(scores: ClipScores, rule: str, settings: AssessmentSettings) -> dict[str, Any]:
+def assess_scores(scores: ClipScores, rule: str, calibrate_from: Path | None = None) -> dict[str, Any]:
     """Return everything that follows from the scores of the clean clips.
 
     Raises
@@ -102,7 +108,7 @@ def assess_scores(scores: ClipScores, rule: str, settings: AssessmentSettings) -
     TrainingError
         `calibrate_from` is not evaluated.
     """
-    held_out = None if settings.calibrate_from is None else ClipScores.load(settings.calibrate_from)
+    held_out = None if calibrate_from is None else ClipScores.load(calibrate_from)
     return summarise(scores, rule, held_out)
 
 
@@ -110,26 +116,27 @@ def assess_robustness(
     bundle: Bundle,
     clips: Sequence[Clip],
     clean: ClipScores,
-    settings: AssessmentSettings,
+    distortions: Sequence[Distortion],
     folder: Path,
     *,
     step: StageProgress,
     jobs: int = 1,
 ) -> dict[str, Any]:
-    """Return what each distortion costs; empty when none is asked for.
+    """Return what each distortion costs; empty where there is none.
 
     Scores are kept in `distorted`, in the folder of the test, for the next call.
     """
     tell = partial(step, "distortions")
-    distorted = score_distorted(bundle, clips, settings.distortions(), folder / DISTORTED_NAME, step=tell, jobs=jobs)
+    distorted = score_distorted(bundle, clips, distortions, folder / DISTORTED_NAME, step=tell, jobs=jobs)
     return robustness(clean, distorted, bundle.fusion.rule) if distorted else {}
 
 
 def assess_bundle(
     bundle: Bundle,
     clips: Sequence[Clip],
-    settings: AssessmentSettings,
+    distortions: Sequence[Distortion],
     folder: Path,
+    calibrate_from: Path | None = None,
     *,
     step: StageProgress,
     jobs: int = 1,
@@ -144,8 +151,8 @@ def assess_bundle(
         Its assessment, `robustness` included where asked for.
     """
     scores = score_clips(SceneClassifier(bundle), clips, None, lambda done, total: step("clips", done, total))
-    summary = assess_scores(scores, bundle.fusion.rule, settings)
-    found = assess_robustness(bundle, clips, scores, settings, folder, step=step, jobs=jobs)
+    summary = assess_scores(scores, bundle.fusion.rule, calibrate_from)
+    found = assess_robustness(bundle, clips, scores, distortions, folder, step=step, jobs=jobs)
     return scores, summary | ({"robustness": found} if found else {})
 
 

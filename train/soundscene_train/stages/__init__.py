@@ -5,7 +5,7 @@ from __future__ import annotations
 from soundscene_train.stages.evaluate import (
     evaluate_bundle,
     evaluate_run,
-    require_assessment,
+    prepare_assessment,
     score_test,
     scores_of_test,
 )
@@ -31,8 +31,8 @@ __all__ = [
     "fit_runs",
     "inspect_run",
     "make_data",
+    "prepare_assessment",
     "prepare_run",
-    "require_assessment",
     "require_clips",
     "require_score_of",
     "score_test",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,7 @@ from soundscene_train.assessment.clip_scores import ClipScores
 from soundscene_train.assessment.cost import measure_processor_time
 from soundscene_train.assessment.summary import require_held_out
 from soundscene_train.datasets import Selection
+from soundscene_train.distortions import Distortion
 from soundscene_train.export import ExportNames, export_bundle
 from soundscene_train.features import Features
 from soundscene_train.files import make_folder
@@ -36,33 +36,32 @@ from soundscene_train.scoring import score_windows
 from soundscene_train.stages.prepare import make_data, prepare_run, require_clips
 from soundscene_train.stages.reporter import Reporter
 
-__all__ = ["evaluate_bundle", "evaluate_run", "require_assessment", "score_test", "scores_of_test"]
+__all__ = ["evaluate_bundle", "evaluate_run", "prepare_assessment", "score_test", "scores_of_test"]
 
 
-def require_assessment(plan: Plan, settings: AssessmentSettings) -> AssessmentSettings:
+def prepare_assessment(plan: Plan, settings: AssessmentSettings) -> tuple[Distortion, ...]:
     """Look for what a run shall be assessed with, before hours are spent on what it shall assess.
 
     Returns
     -------
-    AssessmentSettings
-        With what the plan says of microphones: which are kept for the test, which are trained with.
+    tuple of Distortion
+        What its clips shall be put through: of microphones those that the recipe keeps for tests.
 
     Raises
     ------
     TrainingError
         What the settings name is not there; or the run to calibrate from is of another recipe, or tests the same.
     """
-    if settings.responses is not None:
-        augmentation = plan.recipe.augmentation
-        trained = trained_responses(plan.responses_dir, augmentation)
-        settings = replace(settings, held_out_responses=augmentation.held_out_responses, trained_responses=trained)
-    settings.require_sources()
+    augmentation = plan.recipe.augmentation
+    trained = () if settings.responses is None else trained_responses(plan.responses_dir, augmentation)
+    distortions = settings.distortions(augmentation.held_out_responses, trained)
     if (check := settings.calibrate_from) is not None:
+        held_out = ClipScores.load(check)
         plan.load_kin(check)
         selection = plan.open()
         clips = [selection.dataset.clips[index] for index in selection.test_clips]
-        require_held_out(ClipScores.load(check), selection.dataset.labels, clips)
-    return settings
+        require_held_out(held_out, selection.dataset.labels, clips)
+    return distortions
 
 
 def evaluate_run(
@@ -83,15 +82,15 @@ def evaluate_run(
         a cross-validation's.
     """
     require_one_run(folder)
-    settings = require_assessment(plan, settings)
+    distortions = prepare_assessment(plan, settings)
     selection, features = prepare_run(plan, reporter, jobs=jobs)
     selection.require_test()
     rule = plan.recipe.fusion.rule
     scores = score_test(plan, folder, selection, features)
     scores.save(folder)
-    summary = assess_scores(scores, rule, settings)
-    if settings.distortions():
-        summary["robustness"] = _robustness(plan, folder, scores, settings, reporter, jobs=jobs)
+    summary = assess_scores(scores, rule, settings.calibrate_from)
+    if distortions:
+        summary["robustness"] = _robustness(plan, folder, scores, distortions, reporter, jobs=jobs)
     by_gain = {
         gain: results_of(score_test(plan, folder, selection, prepare_run(plan, reporter, gain, jobs=jobs)[1]), rule)
         for gain in gains_db
@@ -124,8 +123,7 @@ def evaluate_bundle(
     """
     held_out = bundle.provenance.get("recipe", {}).get("augmentation", {}).get("held_out_responses", ())
     trained = bundle.provenance.get("train_responses", ())
-    settings = replace(settings, held_out_responses=tuple(held_out), trained_responses=tuple(trained))
-    settings.require_sources()
+    distortions = settings.distortions(held_out, trained)
     make_data(plan, reporter)
     dataset, rule = plan.dataset(), bundle.fusion.rule
     clips = clips_to_test(bundle, dataset, plan.test_parts)
@@ -133,7 +131,9 @@ def evaluate_bundle(
         require_held_out(ClipScores.load(settings.calibrate_from), bundle.labels, clips)
     require_clips(plan, clips, reporter, jobs)
     make_folder(folder)
-    scores, summary = assess_bundle(bundle, clips, settings, folder, step=reporter.step, jobs=jobs)
+    scores, summary = assess_bundle(
+        bundle, clips, distortions, folder, settings.calibrate_from, step=reporter.step, jobs=jobs
+    )
     evaluation = Evaluation(results_of(scores, rule), {}, rule, bundle.labels, summary)
     scores.save(folder)
     write_report(
@@ -173,11 +173,11 @@ def scores_of_test(scores: NDArray[np.float64], selection: Selection, features: 
 
 
 def _robustness(
-    plan: Plan, folder: Path, clean: ClipScores, settings: AssessmentSettings, reporter: Reporter, *, jobs: int
+    plan: Plan, folder: Path, clean: ClipScores, distortions: Sequence[Distortion], reporter: Reporter, *, jobs: int
 ) -> dict[str, Any]:
     """Export to a temporary place and test what would be served."""
     selection = plan.open()
     clips = [selection.dataset.clips[index] for index in selection.test_clips]
     with tempfile.TemporaryDirectory(prefix="soundscene-") as temporary:
         bundle = export_bundle(plan, folder, Path(temporary) / "bundle", ExportNames("tested"))
-        return assess_robustness(bundle, clips, clean, settings, folder, step=reporter.step, jobs=jobs)
+        return assess_robustness(bundle, clips, clean, distortions, folder, step=reporter.step, jobs=jobs)
