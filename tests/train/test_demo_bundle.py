@@ -26,7 +26,7 @@ def test_it_says_where_it_comes_from() -> None:
     assert parse_recipe(bundle.provenance["recipe"]) == load_recipe("strong")
     assert "Piczak" in bundle.provenance["citation"]
     assert "Attribution 3.0" in bundle.provenance["citation"]
-    assert bundle.provenance["command"].startswith("soundscene-train run --dataset esc10")
+    assert bundle.provenance["command"].startswith("soundscene-train run esc10 --data-dir")
     assert bundle.provenance["train_clips"] == 320
 
 
@@ -78,7 +78,7 @@ def test_essentias_files_describe_the_same_networks() -> None:
     """Each frozen graph stands beside a description with its nodes, its classes and its rate."""
     bundle = load_bundle()
     for name in NETWORK_NAMES:
-        stem = bundle.directory / f"soundscene-{name}-esc10-3"
+        stem = bundle.directory / f"soundscene-{name}-esc10-6"
         description = json.loads(stem.with_suffix(".json").read_text())
         assert stem.with_suffix(".pb").is_file()
         assert tuple(description["classes"]) == bundle.labels
@@ -114,7 +114,7 @@ def test_frozen_graphs_score_as_the_served_networks(real_recordings: Callable[[s
     for name in NETWORK_NAMES:
         spectra = np.stack([getattr(window, name) for window in windows])
         patches = patch(spectra, bundle.front_end, name, bundle.standardisation[name])
-        frozen = (bundle.directory / f"soundscene-{name}-esc10-3.pb").read_bytes()
+        frozen = (bundle.directory / f"soundscene-{name}-esc10-6.pb").read_bytes()
         np.testing.assert_allclose(
             graphs.run_frozen_graph(frozen, patches), graphs.run_litert(bundle.networks[name], patches, 10), atol=1e-5
         )
