@@ -19,11 +19,14 @@ EXIT_UNUSABLE: Final = 2
 
 EXIT_INTERRUPTED: Final = 130
 
-_CANNOT_PRINT: Final = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EBADF}
+_NO_ROOM: Final = {errno.ENOSPC, errno.EDQUOT, errno.EIO}
+"""What a disk answers that is full or failing; where it names no file, it is the one that output goes to."""
 
 
 def run_command(name: str, run: Callable[[], int]) -> int:
-    """Run a command; an error of ours becomes one line, Ctrl-C and a closed pipe end it quietly.
+    """Run a command; an error of ours, a full disk and too little memory become one line.
+
+    Ctrl-C and a closed pipe end it quietly.
 
     Parameters
     ----------
@@ -52,7 +55,7 @@ def run_command(name: str, run: Callable[[], int]) -> int:
         _discard_output()
         return 1
     except OSError as error:
-        if error.filename is not None or error.errno not in _CANNOT_PRINT:
+        if error.filename is not None or error.errno not in _NO_ROOM:
             raise
         _discard_output()
         print(f"{name}: the output cannot be written: {error.strerror}", file=sys.stderr)
