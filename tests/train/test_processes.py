@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from soundscene_train.processes import process_pool
+from soundscene_train.processes import process_pool, side_by_side
 
 NEVER_SECONDS = 3600
 
@@ -33,9 +33,23 @@ def test_what_is_given_back_is_what_was_computed() -> None:
         assert pool.submit(os.getpid).result() != os.getpid()
 
 
-PARENT = f"""
-import os, sys, time
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_work_side_by_side_comes_back_in_order(jobs: int) -> None:
+    """Results stand in the order of the items, whoever is done first; one job needs no other process."""
+    found = list(side_by_side(_pause, [0.2, 0.0, 0.1], jobs))
+    assert [seconds for seconds, _ in found] == [0.2, 0.0, 0.1]
+    assert ({process for _, process in found} == {os.getpid()}) == (jobs == 1)
+
+
+def _pause(seconds: float) -> tuple[float, int]:
+    time.sleep(seconds)
+    return seconds, os.getpid()
+
+
+POOL = f"""
+import os, time
 from soundscene_train.processes import process_pool
+
 if __name__ == "__main__":
     with process_pool(1) as pool:
         print(pool.submit(os.getpid).result(), flush=True)
@@ -43,12 +57,26 @@ if __name__ == "__main__":
             pool.submit(time.sleep, {NEVER_SECONDS})
 """
 
+SIDE_BY_SIDE = f"""
+import os, time
+from soundscene_train.processes import side_by_side
 
+def work(item):
+    return os.getpid() if item == 0 else time.sleep({NEVER_SECONDS})
+
+if __name__ == "__main__":
+    results = side_by_side(work, range(4), 2)
+    print(next(results), flush=True)
+    next(results)
+"""
+
+
+@pytest.mark.parametrize("program", [POOL, SIDE_BY_SIDE])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-def test_a_killed_parent_leaves_nothing_running(number: signal.Signals, tmp_path: Path) -> None:
-    """A process whose parent is gone would train on to the end, beside the run that was started again."""
+def test_a_killed_parent_leaves_nothing_running(number: signal.Signals, program: str, tmp_path: Path) -> None:
+    """A process whose parent is gone would work on to the end, beside the run that was started again."""
     script = tmp_path / "parent.py"
-    script.write_text(PARENT)
+    script.write_text(program)
     with subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdout is not None
         child = int(parent.stdout.readline())

@@ -11,6 +11,7 @@ import json
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 from soundscene.settings import NETWORK_NAMES
 from soundscene_train.errors import DatasetError
 from soundscene_train.files import reading, reading_arrays, whole, write_json, writing
+from soundscene_train.processes import side_by_side
 from soundscene_train.progress import Progress
 
 __all__ = ["Block", "StoredSpectra", "fill_cache", "is_filled", "open_cache", "slices_of"]
@@ -141,13 +143,11 @@ def _fill(
     jobs: int,
     progress: Progress | None,
 ) -> None:
-    from joblib import Parallel, delayed
-
     starts = range(0, len(clips), _BLOCK_CLIPS)
     missing = [first for first in starts if not _block_path(folder, first).is_file()]
-    work = (delayed(_store_block)(folder, first, clips[first : first + _BLOCK_CLIPS], compute) for first in missing)
-    done = len(clips) - sum(len(clips[first : first + _BLOCK_CLIPS]) for first in missing)
-    for count in Parallel(n_jobs=jobs, return_as="generator")(work):
+    blocks = [(first, clips[first : first + _BLOCK_CLIPS]) for first in missing]
+    done = len(clips) - sum(len(block) for _, block in blocks)
+    for count in side_by_side(partial(_store_block, folder, compute), blocks, jobs):
         done += count
         if progress is not None:
             progress(done, len(clips))
@@ -158,8 +158,9 @@ def _block_path(folder: Path, first: int) -> Path:
     return folder / f"block-{first:07d}.npz"
 
 
-def _store_block(folder: Path, first: int, clips: Sequence[Path], compute: Callable[[Sequence[Path]], Block]) -> int:
-    """Compute a block and write it whole or not at all; return its clips."""
+def _store_block(folder: Path, compute: Callable[[Sequence[Path]], Block], block: tuple[int, Sequence[Path]]) -> int:
+    """Compute a block, of which the first clip's number and the clips are given, and write it whole or not at all."""
+    first, clips = block
     counts, spectra = compute(clips)
     path = _block_path(folder, first)
     arrays: dict[str, Any] = {"counts": np.asarray(counts, np.int64), **spectra}

@@ -21,6 +21,7 @@ from soundscene_train.datasets.clips import Clip, Dataset
 from soundscene_train.errors import DatasetError
 from soundscene_train.files import writing
 from soundscene_train.listing import first_few
+from soundscene_train.processes import side_by_side
 from soundscene_train.progress import Progress
 
 __all__ = [
@@ -85,10 +86,8 @@ def inspect_clips(dataset: Dataset, jobs: int = 1, progress: Progress | None = N
     progress : callable or None
         Told clips done and clips in all.
     """
-    from joblib import Parallel, delayed
-
     found = []
-    for facts in Parallel(n_jobs=jobs, return_as="generator")(delayed(_inspect)(clip) for clip in dataset.clips):
+    for facts in side_by_side(_inspect, dataset.clips, jobs):
         found.append(facts)
         if progress is not None:
             progress(len(found), len(dataset.clips))
