@@ -1,6 +1,7 @@
 """Names that the user chose are drawn as they stand, in every plot."""
 
 import dataclasses
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from soundscene.settings import NETWORK_NAMES
 from soundscene_train.assessment import figures
 from soundscene_train.compression.curve import Point
 from soundscene_train.compression.output import write_points
+from soundscene_train.drawing import new_figure, save_figure
 from soundscene_train.evaluation import evaluate
 from soundscene_train.recipe import StorageSettings
 from soundscene_train.report import plot_confusion
@@ -46,3 +48,25 @@ def compressed(folder: Path) -> None:
 def test_a_name_that_looks_like_a_formula_is_drawn(draw: Callable[[Path], None], tmp_path: Path) -> None:
     """A class, a recipe or a data set with two dollars in its name ends no report."""
     draw(tmp_path)
+
+
+def test_a_script_that_the_default_font_lacks_comes_from_an_installed_one(tmp_path: Path) -> None:
+    """A label in another script is readable where some font has it; STIX, which matplotlib brings, has such letters."""
+    assert "STIX" in drawn(tmp_path / "plot.svg", "\U0001d49c")
+    assert "STIX" not in drawn(tmp_path / "plot.svg", "a")
+
+
+@pytest.mark.parametrize("character", ["\U0001d49c", "\U0010fffd"])
+def test_no_character_ends_or_scolds_a_plot(character: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """One that no font has is a box: matplotlib would warn of each, for every plot."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        drawn(tmp_path / "plot.svg", character)
+    assert not caplog.records
+
+
+def drawn(path: Path, title: str) -> str:
+    figure = new_figure(2.0, 1.0)
+    figure.subplots().set_title(title)
+    save_figure(figure, path)
+    return path.read_text(encoding="utf-8")

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+import warnings
+from collections.abc import Sequence, Set
+from functools import cache
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 __all__ = ["confusion_cells", "draw_heat_map", "new_figure", "save_figure"]
+
+_OWN_FONT: Final = "DejaVu Sans"
+_NO_SCRIPTS: Final = {"Last Resort High-Efficiency", "GLYPHICONS Halflings"}
+"""Fonts that have a sign for a character, not the character."""
+
+_INVISIBLE: Final = {ord("\n")}
 
 
 def new_figure(width_inches: float, height_inches: float) -> Any:
@@ -50,6 +59,8 @@ def confusion_cells(confusion: NDArray[Any]) -> tuple[NDArray[np.float64], list[
 def save_figure(figure: Any, target: Path | IO[str], **options: Any) -> None:
     """Save a figure with all texts as they stand: names from the user's data are no formulas, whatever `$` they hold.
 
+    Characters that matplotlib's own font lacks come from a font that is installed; without one they are boxes.
+
     Parameters
     ----------
     figure : matplotlib.figure.Figure
@@ -61,6 +72,32 @@ def save_figure(figure: Any, target: Path | IO[str], **options: Any) -> None:
     """
     from matplotlib.text import Text
 
-    for text in figure.findobj(Text):
+    texts = figure.findobj(Text)
+    families = _families({ord(character) for text in texts for character in text.get_text()})
+    for text in texts:
         text.set_parse_math(False)
-    figure.savefig(target, **options)
+        text.set_fontfamily(families)
+    logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)  # it tells of each weight that a font lacks
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"Glyph \d+")  # one for each character that no font has
+        figure.savefig(target, **options)
+
+
+def _families(characters: Set[int]) -> list[str]:
+    """Name matplotlib's own font, and installed ones that have characters which it lacks."""
+    from matplotlib.font_manager import findfont, fontManager
+
+    families, missing = [_OWN_FONT], characters - _characters_of(findfont(_OWN_FONT)) - _INVISIBLE
+    for font in fontManager.ttflist if missing else ():
+        found = missing & _characters_of(font.fname) if font.name not in _NO_SCRIPTS else set()
+        if found:
+            families.append(font.name)
+            missing -= found
+    return families
+
+
+@cache
+def _characters_of(font: str) -> frozenset[int]:
+    from matplotlib.font_manager import get_font
+
+    return frozenset(get_font(font).get_charmap())
