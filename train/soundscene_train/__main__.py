@@ -208,11 +208,15 @@ def _evaluate_stage(arguments: argparse.Namespace, command: str) -> None:
 
 def _export_stage(arguments: argparse.Namespace, command: str) -> None:
     """Write the bundle of a run that is trained."""
+    from soundscene_train.console import ConsoleReporter
     from soundscene_train.plan import Plan
     from soundscene_train.plan_arguments import require_apart
+    from soundscene_train.stages import make_data
 
     plan = Plan.load(arguments.run)
     require_apart(plan, {"--out": arguments.out or arguments.run})
+    with ConsoleReporter() as reporter:
+        make_data(plan, reporter)
     _export(plan, arguments.run, arguments, f"{plan.command}; {command}")
 
 

@@ -78,7 +78,8 @@ def test_an_interrupted_city_is_finished(tmp_path: Path) -> None:
         build_city(tmp_path / "city", few, stop)
     assert len(list((tmp_path / "city" / "audio").iterdir())) == 7
     with pytest.raises(
-        DatasetError, match="holds no finished synthetic city; `soundscene-train prepare synthetic` makes"
+        DatasetError,
+        match=r"no finished synthetic city; `soundscene-train prepare synthetic --data-dir \S+city` makes one",
     ):
         open_dataset("synthetic", tmp_path / "city", few)
     assert len(list((tmp_path / "city" / "audio").iterdir())) == 7, "who opens it makes nothing"

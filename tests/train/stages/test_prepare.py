@@ -10,12 +10,13 @@ import soundfile
 
 from soundscene.bundle import Bundle
 from soundscene_train.__main__ import main
+from soundscene_train.assessment.clip_scores import ClipScores
 from soundscene_train.cross_validation import cross_validate
 from soundscene_train.datasets import CitySettings
 from soundscene_train.errors import TrainingError
 from soundscene_train.plan import Plan
 from soundscene_train.recipe import Recipe
-from soundscene_train.stages import Reporter
+from soundscene_train.stages import Reporter, without_unreadable
 
 
 class _Listener(Reporter):
@@ -35,6 +36,31 @@ def test_the_synthetic_city_is_made_before_a_cross_validation_opens_it(tiny_reci
     with pytest.raises(TrainingError, match="needs at least two parts, and there is train"):
         cross_validate(plan, tmp_path / "run", reporter)
     assert reporter.heard == ["synthetic city"]
+
+
+def test_the_synthetic_city_is_made_before_what_cannot_be_read_of_it_is_left_out(
+    tiny_recipe: Recipe, tmp_path: Path
+) -> None:
+    """`--skip-unreadable` looks at clips, and there are none before."""
+    plan = Plan(tiny_recipe, "synthetic", tmp_path / "city", tmp_path / "cache", city=CitySettings(1, 1, 1.1, 16_000))
+    reporter = _Listener()
+    assert without_unreadable(plan, reporter) == plan
+    assert reporter.heard == ["synthetic city", "looking at the clips"]
+
+
+@pytest.mark.parametrize("words", ["evaluate", "evaluate --calibrate-from run", "export", "compress"])
+def test_a_stage_makes_the_synthetic_city_that_its_run_misses(
+    words: str, tiny_recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A city that was removed to save room costs no run: what is told is what else is missing or wrong."""
+    monkeypatch.chdir(tmp_path)
+    city = CitySettings(1, 1, 1.1, 16_000)
+    Plan(tiny_recipe, "synthetic", tmp_path / "city", tmp_path / "cache", city=city).save(Path("run"))
+    one = np.zeros(1, np.int64)
+    ClipScores(np.ones((3, 1, 1)), one, one, ("rain",), ("",), ("",), ("train",), ("rain.wav",)).save(Path("run"))
+    assert main([*words.split(), "--run", "run"]) == 2
+    assert "no finished synthetic city" not in capsys.readouterr().err
+    assert Path("city/city.json").is_file()
 
 
 @pytest.mark.parametrize("stage", ["evaluate", "calibrate"])

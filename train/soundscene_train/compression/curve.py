@@ -27,7 +27,7 @@ from soundscene_train.plan import Plan, read_standardisation
 from soundscene_train.recipe import StorageSettings
 from soundscene_train.run_folders import folds_in
 from soundscene_train.scoring import load_weights, score_model, scoring_function
-from soundscene_train.stages import Reporter, prepare_run, scores_of_test
+from soundscene_train.stages import Reporter, make_data, prepare_run, scores_of_test
 from soundscene_train.storage import pack, store_in_model, unpack
 
 __all__ = ["Point", "trade_off"]
@@ -66,8 +66,8 @@ class Point:
     correct_by_network: dict[str, int]
 
 
-def _find_runs(folder: Path) -> list[Path]:
-    """Return the runs in a folder: itself, or the folds of a cross-validation.
+def _find_runs(folder: Path, reporter: Reporter) -> list[Path]:
+    """Return the runs in a folder, itself or the folds of a cross-validation, whose data is there.
 
     Raises
     ------
@@ -76,7 +76,9 @@ def _find_runs(folder: Path) -> list[Path]:
     """
     runs = folds_in(folder) or [folder]
     for run in runs:
-        Plan.load(run).open().require_test()
+        plan = Plan.load(run)
+        make_data(plan, reporter)
+        plan.open().require_test()
     return runs
 
 
@@ -97,7 +99,7 @@ def trade_off(folder: Path, reporter: Reporter, settings: Sequence[StorageSettin
     TrainingError
         There is no trained run, or nothing to test it on.
     """
-    runs = _find_runs(folder)
+    runs = _find_runs(folder, reporter)
     scores: dict[StorageSettings, list[ClipScores]] = {setting: [] for setting in settings}
     sizes: dict[StorageSettings, list[tuple[int, int]]] = {setting: [] for setting in settings}
     for number, run in enumerate(runs):

@@ -100,7 +100,10 @@ def require_city(folder: Path, settings: CitySettings) -> None:
     with reading(folder, "a synthetic city", "name another --data-dir", error_type=DatasetError):
         is_complete = _is_complete(folder, folder / _NOTE, settings)
     if not is_complete:
-        raise DatasetError(f"{folder} holds no finished synthetic city; `soundscene-train prepare synthetic` makes one")
+        raise DatasetError(
+            f"{folder} holds no finished synthetic city; `soundscene-train prepare synthetic --data-dir {folder}` "
+            "makes one, with --quick a small one"
+        )
 
 
 def build_city(folder: Path, settings: CitySettings, progress: Progress | None = None) -> None:

@@ -82,6 +82,7 @@ def evaluate_run(
         a cross-validation's.
     """
     require_one_run(folder)
+    make_data(plan, reporter)
     distortions = prepare_assessment(plan, settings)
     selection, features = prepare_run(plan, reporter, jobs=jobs)
     selection.require_test()

@@ -87,6 +87,7 @@ def require_clips(plan: Plan, clips: Sequence[Clip], reporter: Reporter, jobs: i
 
 def without_unreadable(plan: Plan, reporter: Reporter, jobs: int = 1) -> Plan:
     """Return the plan without the clips that cannot be read."""
+    make_data(plan, reporter)
     bad = unreadable(inspect_run(plan, reporter, jobs))
     return replace(plan, skipped=tuple(one.path for one in bad))
 
