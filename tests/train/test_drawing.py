@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.font_manager import FontEntry, fontManager
 
 from soundscene.settings import NETWORK_NAMES
 from soundscene_train.assessment import figures
@@ -63,6 +64,14 @@ def test_no_character_ends_or_scolds_a_plot(character: str, tmp_path: Path, capl
         warnings.simplefilter("error")
         drawn(tmp_path / "plot.svg", character)
     assert not caplog.records
+
+
+def test_a_font_that_is_gone_or_damaged_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """matplotlib keeps its list of fonts when one is removed: no report after hours of training ends at that."""
+    (tmp_path / "damaged.ttf").write_text("no font")
+    unusable = [FontEntry(fname=str(tmp_path / name), name=name) for name in ("gone.ttf", "damaged.ttf")]
+    monkeypatch.setattr(fontManager, "ttflist", [*unusable, *fontManager.ttflist])
+    assert "STIX" in drawn(tmp_path / "plot.svg", "\U0001d49c")
 
 
 def drawn(path: Path, title: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Sequence, Set
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import IO, Any, Final
@@ -100,4 +101,6 @@ def _families(characters: Set[int]) -> list[str]:
 def _characters_of(font: str) -> frozenset[int]:
     from matplotlib.font_manager import get_font
 
-    return frozenset(get_font(font).get_charmap())
+    with suppress(OSError, RuntimeError):  # removed since matplotlib listed it, or damaged
+        return frozenset(get_font(font).get_charmap())
+    return frozenset()
