@@ -26,7 +26,7 @@ __all__ = [
 SCHEDULES: Final = ("constant", "cosine")
 ENGINES: Final = ("fast", "keras")
 DEVICES: Final = ("one", "all")
-_PLAIN_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_PLAIN_NAME: Final = re.compile(r"\w[^/\\]*")
 FLOAT_BITS: Final = 32
 """Bits of a weight that is stored as it was trained."""
 
@@ -212,7 +212,7 @@ class Recipe:
     Parameters
     ----------
     name : str
-        For reports, provenance and a run's folder: letters, digits, dot, dash and underscore.
+        For reports, provenance and a run's folder, which it cannot lead out of.
     seed : int >= 0
         Weights, order, augmentation and dropout follow from it.
     front_end, network, fit, augmentation, storage, fusion
@@ -230,8 +230,9 @@ class Recipe:
 
     def __post_init__(self) -> None:
         """Check what concerns the whole."""
-        is_plain = isinstance(self.name, str) and _PLAIN_NAME.fullmatch(self.name) is not None
-        _require(is_plain, "name must be letters, digits, '.', '_' or '-', the first a letter or digit", self.name)
+        is_text = isinstance(self.name, str) and self.name.isprintable()
+        is_plain = is_text and _PLAIN_NAME.fullmatch(self.name) is not None
+        _require(is_plain, "name must begin with a letter or digit and hold no slash, as a folder's", self.name)
         _require(self.seed >= 0, "seed must not be below 0", self.seed)
         needless = bool(self.fit.quantise_last_share) and self.storage.is_exact
         _require(not needless, "quantise_last_share needs weight_bits below 32 or pruned_share above 0", self.storage)
