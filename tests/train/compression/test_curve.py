@@ -100,3 +100,13 @@ def test_a_run_that_left_nothing_to_test_is_refused(esc_plan: Plan, tmp_path: Pa
     replace(esc_plan, train_parts=("1", "2", "3"), test_parts=()).save(tmp_path / "run")
     with pytest.raises(TrainingError, match="every part of esc10 is trained on"):
         trade_off(tmp_path / "run", Reporter())
+
+
+def test_a_cross_validation_that_was_interrupted_has_no_curve(esc_plan: Plan, esc_run: Path, tmp_path: Path) -> None:
+    """Figures of some of its parts would pass for those of all."""
+    folder = tmp_path / "folds"
+    replace(esc_plan, train_parts=("1", "2", "3"), test_parts=()).save(folder)
+    for part in ("1", "3"):
+        shutil.copytree(esc_run, folder / f"fold-{part}")
+    with pytest.raises(TrainingError, match="folds has no run in fold-2; give the command of `cross-validate` again"):
+        trade_off(folder, Reporter())

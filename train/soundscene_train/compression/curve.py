@@ -20,12 +20,14 @@ from soundscene_train.assessment.assess import results_of
 from soundscene_train.assessment.clip_scores import ClipScores
 from soundscene_train.assessment.cost import nonzero_bytes
 from soundscene_train.cross_validation import join_scores
+from soundscene_train.errors import TrainingError
 from soundscene_train.fast import FastNetwork
 from soundscene_train.features import Features
+from soundscene_train.listing import first_few
 from soundscene_train.merging import merge
 from soundscene_train.plan import Plan, read_standardisation
 from soundscene_train.recipe import StorageSettings
-from soundscene_train.run_folders import folds_in
+from soundscene_train.run_folders import PLAN_NAME, fold_folder, folds_in, how_to_test
 from soundscene_train.scoring import load_weights, score_model, scoring_function
 from soundscene_train.stages import Reporter, make_data, prepare_run, scores_of_test
 from soundscene_train.storage import pack, store_in_model, unpack
@@ -72,9 +74,13 @@ def _find_runs(folder: Path, reporter: Reporter) -> list[Path]:
     Raises
     ------
     TrainingError
-        There is none, or one has nothing to test on.
+        There is none, one has nothing to test on, or a cross-validation lacks the run of a part.
     """
     runs = folds_in(folder) or [folder]
+    if runs != [folder] and (folder / PLAN_NAME).is_file():
+        homes = [fold_folder(folder, part) for part in Plan.load(folder).train_parts or ()]
+        if missing := [home.name for home in homes if home not in runs]:
+            raise TrainingError(f"{folder} has no run in {first_few(missing)}; {how_to_test(folder)}")
     for run in runs:
         plan = Plan.load(run)
         make_data(plan, reporter)
