@@ -30,13 +30,20 @@ def test_a_known_temperature_is_found(honest: tuple[NDArray[np.float64], NDArray
     np.testing.assert_array_equal(mended.argmax(axis=1), sharp.argmax(axis=1))
 
 
+def test_scores_that_are_too_timid_are_sharpened(honest: tuple[NDArray[np.float64], NDArray[np.int64]]) -> None:
+    """Scores flattened by 2 need a temperature of 1/2: a fit may end below 1 as well as above."""
+    scores, truth = honest
+    assert fit_temperature(apply_temperature(scores, 2.0), truth) == pytest.approx(0.5, rel=0.05)
+
+
 def test_bins_hold_every_clip() -> None:
-    """A score of exactly 1 is in the last bin; counts add up; the error is worked out by hand."""
-    scores = np.array([[1.0, 0.0], [0.85, 0.15], [0.25, 0.75]])
-    truth = np.array([0, 1, 1])
+    """A score of 0.5 is in the bin that begins there, one of 1 in the last; the error is worked out by hand."""
+    scores = np.array([[1.0, 0.0], [0.85, 0.15], [0.25, 0.75], [0.5, 0.5]])
+    truth = np.array([0, 1, 1, 0])
     bins = reliability(scores, truth)
-    assert [entry["count"] for entry in bins] == [1, 1, 1]
-    assert expected_calibration_error(scores, truth) == pytest.approx((0.25 + 0.85 + 0.0) / 3)
+    ends = [(entry["low"], entry["high"], entry["count"]) for entry in bins]
+    assert ends == [(0.5, 0.6, 1), (0.7, 0.8, 1), (0.8, 0.9, 1), (0.9, 1.0, 1)]
+    assert expected_calibration_error(scores, truth) == pytest.approx((0.5 + 0.25 + 0.85 + 0.0) / 4)
 
 
 def test_leaving_out_the_unsure_pays(honest: tuple[NDArray[np.float64], NDArray[np.int64]]) -> None:
@@ -48,6 +55,14 @@ def test_leaving_out_the_unsure_pays(honest: tuple[NDArray[np.float64], NDArray[
     assert curve[-1]["coverage"] == pytest.approx(0.5)
     assert curve[-1]["accuracy"] > curve[0]["accuracy"] + 0.1
     assert np.mean(scores.max(axis=1) >= curve[5]["unsure_below"]) == pytest.approx(curve[5]["coverage"], abs=0.002)
+
+
+def test_each_point_keeps_at_least_what_it_is_called_after() -> None:
+    """Of 207 decisions of which no two are as sure, 95 % are 197, 90 % are 187, and so on: always rounded up."""
+    best = np.random.default_rng(0).uniform(0.5, 1.0, 207)
+    curve = selective(np.stack([best, 1.0 - best], axis=1), np.zeros(207, np.int64))
+    counts = [207, 197, 187, 176, 166, 156, 145, 135, 125, 114, 104]
+    assert [point["coverage"] for point in curve] == [round(count / 207, 4) for count in counts]
 
 
 def test_a_threshold_close_to_1_keeps_what_it_promises_and_is_a_setting() -> None:
@@ -70,7 +85,8 @@ def test_decisions_that_are_as_sure_are_kept_or_left_together() -> None:
         (0.8, 0.625),
         (0.7, 0.5714),
     ]
-    assert len({point["unsure_below"] for point in curve}) == len(curve)
+    served = [np.mean(best >= point["unsure_below"]) for point in curve]
+    assert served == [1.0, 0.9, 0.8, 0.7], "a window at the threshold itself is assessable"
 
 
 def test_a_temperature_flattens_and_keeps_the_order() -> None:

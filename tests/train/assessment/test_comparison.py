@@ -47,14 +47,18 @@ def test_what_no_network_of_either_gets_right_is_found() -> None:
     """A clip counts as hopeless only if every network of both tests is wrong, however the clips are ordered."""
     one, other = make_scores({0, 1}), make_scores({2}, order=list(range(11, -1, -1)))
     assert never_right(one, other) == list(NAMES[3:])
+    one.windows[1, 5] = 0.6, 0.4
+    assert one.fused("product")[5].argmax() != one.truth[5]
+    assert never_right(one, other) == [*NAMES[3:5], *NAMES[6:]], "one network alone hears the sixth"
 
 
 def test_other_clips_are_refused() -> None:
-    """Two tests of different clips say nothing about each other."""
+    """Two tests of different clips say nothing about each other, nor do two of other labels."""
     scores = make_scores({1})
-    other = ClipScores(**{name: getattr(scores, name) for name in scores.__slots__} | {"names": ("x.wav",) * 12})
-    with pytest.raises(TrainingError, match="not of the same clips"):
-        compare(scores, other)
+    for change in ({"names": ("x.wav",) * 12}, {"labels": ("b", "a")}):
+        other = ClipScores(**{name: getattr(scores, name) for name in scores.__slots__} | change)
+        with pytest.raises(TrainingError, match="not of the same clips and labels"):
+            compare(scores, other)
 
 
 def test_the_command_compares_runs(esc_plan: Plan, esc_run: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,10 +12,12 @@ import pytest
 import soundfile
 
 from soundscene.bundle import Bundle
+from soundscene.fusion import Calibration
 from soundscene_train.assessment.assess import AssessmentSettings
 from soundscene_train.assessment.clip_scores import ClipScores
 from soundscene_train.assessment.distorted import score_distorted
 from soundscene_train.datasets.clips import Clip
+from soundscene_train.distortions import standard_distortions
 from soundscene_train.export import ExportNames
 from soundscene_train.plan import Plan
 from soundscene_train.stages import export_run
@@ -106,6 +109,37 @@ def test_kept_scores_are_judged_by_the_labels_of_now(
         assert bundle.labels[scores.truth[0]] == label
         assert (scores.devices[0], scores.groups[0]) == ("b", "elsewhere")
     assert told == [(2, 2)]
+
+
+def test_scores_are_kept_for_one_bundle_and_one_recording(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    """Whatever changes scores has them computed anew, and what changes none has not: names, versions, thresholds."""
+    path, home, told = tmp_path / "rain.wav", tmp_path / "kept", list[tuple[int, int]]()
+    soundfile.write(path, 0.1 * np.random.default_rng(0).standard_normal(44_100), 44_100)
+    quieter = [one for one in standard_distortions() if one.name == "-20 dB"]
+
+    def folders(bundle: Bundle) -> int:
+        score_distorted(bundle, [Clip(path, "park", "1")], quieter, home, step=_note(told))
+        return len(list(home.iterdir()))
+
+    one = tiny_bundle
+    assert folders(one) == folders(replace(one, name="other", version="9", metrics={"accuracy": 1.0})) == 1
+    assert folders(replace(one, fusion=replace(one.fusion, unsure_below=0.5))) == 1
+    changed = [
+        replace(one, labels=one.labels[::-1]),
+        replace(one, networks={**one.networks, "mel": one.networks["cqt"]}),
+        replace(one, front_end=replace(one.front_end, dynamic_range_db=40.0)),
+        replace(one, standardisation={**one.standardisation, "mel": replace(one.standardisation["mel"], scale=2.0)}),
+        replace(one, fusion=replace(one.fusion, short_clip="silence")),
+        replace(one, calibration=Calibration(2.0, "320 clips")),
+    ]
+    assert [folders(bundle) for bundle in changed] == [2, 3, 4, 5, 6, 7]
+    assert [folders(bundle) for bundle in changed] == [7] * 6, "all are kept"
+    before = path.stat()
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns + 1))
+    assert folders(one) == 8
+    soundfile.write(path, 0.1 * np.random.default_rng(0).standard_normal(22_050), 44_100)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert folders(one) == 9
 
 
 def _note(told: list[tuple[int, int]]) -> Callable[[int, int], None]:

@@ -14,6 +14,8 @@ def test_wilson_as_published() -> None:
     assert wilson(10, 10).high == pytest.approx(1.0)
     assert wilson(10, 10).high <= 1.0
     assert wilson(10, 10).low == pytest.approx(0.7225, abs=2e-4)
+    assert wilson(0, 21).low == 0.0
+    assert interval.to_dict() == {"low": 0.8459, "high": 0.9652, "method": "wilson"}
 
 
 def test_clips_of_one_place_do_not_count_as_many() -> None:
@@ -27,7 +29,29 @@ def test_clips_of_one_place_do_not_count_as_many() -> None:
     assert accuracy_interval(hits, places) == grouped
 
 
-@pytest.mark.parametrize("groups", [("",) * 6, ("a", "b") * 3])
+def test_groups_of_one_clip_are_clips() -> None:
+    """Where each clip is a group of its own, drawing groups gives Wilson's interval, as wide to a tenth."""
+    hits = np.arange(400) % 4 > 0
+    drawn, known = accuracy_interval(hits, [str(index) for index in range(400)]), wilson(300, 400)
+    assert drawn.method == "bootstrap over groups"
+    assert drawn.high - drawn.low == pytest.approx(known.high - known.low, rel=0.1)
+
+
+def test_a_group_weighs_as_much_as_it_has_clips() -> None:
+    """Of one group of 91 wrong clips and nine of one right clip, the interval is of 9 in 100, not of nine in ten."""
+    interval = accuracy_interval(np.repeat([False, True], [91, 9]), ["street"] * 91 + list("abcdefghi"))
+    assert interval.method == "bootstrap over groups"
+    assert interval.low <= 0.09 <= interval.high
+
+
+def test_five_groups_are_enough_to_differ() -> None:
+    """From five groups on they are drawn; with four, clips are."""
+    hits = np.array([True, False, True, True, True, False, True, True, True, True])
+    methods = [accuracy_interval(hits, [str(index % count) for index in range(10)]).method for count in (4, 5)]
+    assert methods == ["wilson", "bootstrap over groups"]
+
+
+@pytest.mark.parametrize("groups", [("",) * 6, ("a", "b") * 3, ("", "a", "b", "c", "d", "e")])
 def test_few_or_unknown_groups_fall_back(groups: tuple[str, ...]) -> None:
     """No bootstrap over groups that are unknown or too few to differ."""
     assert accuracy_interval(np.array([True, False] * 3), groups).method == "wilson"
@@ -43,8 +67,11 @@ def test_groups_that_do_equally_well_fall_back(pattern: list[bool]) -> None:
 
 
 def test_an_interval_over_seeds_is_students() -> None:
-    """Three seeds at 1, 2, 3 give 2 +- 4.303 / sqrt 3; one seed gives none."""
+    """Three seeds at 1, 2, 3 give 2 +- 4.303 / sqrt 3, two at 1 and 2 give 1.5 +- 12.706 / 2; one seed gives none."""
     interval = mean_interval([1.0, 2.0, 3.0])
     assert interval is not None
     assert interval.high - 2.0 == pytest.approx(4.3027 / np.sqrt(3), abs=1e-3)
+    two = mean_interval([1.0, 2.0])
+    assert two is not None
+    assert (two.low, two.high) == pytest.approx((1.5 - 6.353, 1.5 + 6.353), abs=1e-3)
     assert mean_interval([1.0]) is None

@@ -2,11 +2,13 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from soundscene_train.assessment.clip_scores import ClipScores
+from soundscene_train.assessment.intervals import accuracy_interval
 from soundscene_train.assessment.summary import (
     cross_fitted_calibration,
     join_robustness,
@@ -26,8 +28,7 @@ def tests() -> list[ClipScores]:
     return [_make_test(part, generator) for part in ("1", "2", "3")]
 
 
-def _make_test(part: str, generator: np.random.Generator) -> ClipScores:
-    count = 2000
+def _make_test(part: str, generator: np.random.Generator, count: int = 2000) -> ClipScores:
     scores = generator.dirichlet(np.full(4, 0.5), count)
     truth = np.array([generator.choice(4, p=row) for row in scores])
     texts = ("",) * count
@@ -66,6 +67,8 @@ def test_a_temperature_is_not_fitted_on_a_clip_that_is_tested(tests: list[ClipSc
     with pytest.raises(TrainingError, match="has other labels"):
         require_held_out(other, "abc", clips)
     require_held_out(other, "abcd", clips)
+    with pytest.raises(TrainingError, match="a temperature cannot be fitted on 2, which"):
+        require_held_out(other, "abcd", [replace(clips[0], part="2")])
     found = summarise(tests[0], "product", other)["calibration"]
     assert found["temperature"] == pytest.approx(3.0, rel=0.1)
 
@@ -77,6 +80,62 @@ def test_no_test_takes_part_in_its_own_temperature(tests: list[ClipScores]) -> N
     after = cross_fitted_calibration(other, "product")["temperature_by_part"]
     assert after["1"] == before["1"]
     assert all(after[part] > before[part] * 1.5 for part in "23")
+
+
+def test_a_temperature_of_held_out_clips_is_one_of_plain_scores() -> None:
+    """It is fitted on held-out clips alone, and is the same at whatever temperatures these and the test were served;
+    so are the scores that it makes, and what their thresholds keep.
+    """
+    generator = np.random.default_rng(1)
+    test, other = (_make_test(part, generator, 600) for part in "12")
+    other = replace(other, windows=other.windows**2 / (other.windows**2).sum(axis=2, keepdims=True))
+    plain = summarise(test, "product", other)["calibration"]
+    assert plain["temperature"] == pytest.approx(6.0, rel=0.2)
+    served = replace(test, temperature=plain["temperature"])
+    assert plain["after"] == summarise(served, "product")["calibration"]["before"]
+    assert plain["selective_windows"] == summarise(served, "product")["selective_windows"]
+    tempered = replace(test, temperature=1.5), replace(other, temperature=2.0)
+    found = summarise(tempered[0], "product", tempered[1])["calibration"]
+    assert found["served_temperature"] == 1.5
+    assert found["temperature"] == pytest.approx(plain["temperature"], rel=1e-3)
+    assert found["after"]["log_loss"] == pytest.approx(plain["after"]["log_loss"], abs=1e-3)
+    thresholds = [[point["unsure_below"] for point in one["selective_windows"]] for one in (found, plain)]
+    np.testing.assert_allclose(thresholds[0], thresholds[1], atol=1e-3)
+
+
+def test_each_figure_is_of_its_own_clips() -> None:
+    """Of two labels in six places by two devices and some unknown, each count, interval and loss is of these alone."""
+    generator = np.random.default_rng(2)
+    clips = range(48)
+    truth, devices = [clip % 2 for clip in clips], [("a", "b", "")[clip // 2 % 3] for clip in clips]
+    groups = [f"place {clip // 8}" for clip in clips]
+    windows = np.stack([generator.dirichlet(np.ones(2), 96)] * 3)
+    names = tuple(map(str, clips))
+    scores = ClipScores(
+        windows, np.repeat(clips, 2), np.array(truth), ("bus", "tram"), tuple(devices), tuple(groups), ("1",), names
+    )
+    fused = scores.fused("product")
+    hits = [int(fused[clip].argmax()) == truth[clip] for clip in clips]
+    found = summarise(scores, "product")
+
+    def interval(chosen: list[int]) -> dict[str, Any]:
+        return accuracy_interval(np.array([hits[clip] for clip in chosen]), [groups[clip] for clip in chosen]).to_dict()
+
+    of_label = {name: [clip for clip in clips if truth[clip] == at] for at, name in enumerate(scores.labels)}
+    of_device = {name: [clip for clip in clips if devices[clip] == name] for name in "ab"}
+    assert found["accuracy_95"] == interval(list(clips))
+    assert found["accuracy_95"]["method"] == "bootstrap over groups"
+    assert found["class_95"] == {name: interval(chosen) for name, chosen in of_label.items()}
+    assert found["device_95"] == {name: interval(chosen) for name, chosen in of_device.items()}
+    losses = {name: -np.mean([np.log(fused[clip, truth[clip]]) for clip in of_device[name]]) for name in "ab"}
+    assert found["device_log_loss"] == pytest.approx(losses, abs=1e-4)
+    both = {label: {name: set(of_label[label]) & set(of_device[name]) for name in "ab"} for label in of_label}
+    assert found["class_by_device"] == {
+        label: {name: [sum(hits[clip] for clip in chosen), len(chosen)] for name, chosen in row.items()}
+        for label, row in both.items()
+    }
+    right = windows[0].argmax(axis=1) == np.repeat(truth, 2)
+    assert found["selective_windows"][0]["accuracy"] == pytest.approx(right.mean(), abs=1e-4)
 
 
 RIGHT, WRONG = np.log(730 / 729), np.log(730)
