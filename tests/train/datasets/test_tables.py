@@ -20,6 +20,7 @@ from soundscene_train.errors import DatasetError
         ("flod", "fold"),
         ("FOLD", "fold"),
         ("devise", "device"),
+        ("groupid", "group"),
     ],
 )
 def test_a_misspelt_column_is_named(tmp_path: Path, misspelt: str, meant: str) -> None:
@@ -35,3 +36,10 @@ def test_columns_of_another_use_are_left_alone() -> None:
     """A table may say more than is asked for, and have a column like one that it has."""
     header = ["path", "label", "group", "groups", "Label", "Path", "device_id", "remark", "level", "date", ""]
     require_spelt(Path("clips.csv"), header, ("group", "device", "fold"))
+
+
+def test_a_quote_that_is_never_closed_is_one_line(tmp_path: Path) -> None:
+    """The rest of a long table would be a single value: the file is named, and what to save it as."""
+    (tmp_path / "clips.csv").write_text('path,label\n"a.wav,dog\n' + "b.wav,cat\n" * 20_000)
+    with pytest.raises(DatasetError, match=r"clips\.csv: not a readable table \(.*\); save it as CSV"):
+        open_dataset("csv", tmp_path)
