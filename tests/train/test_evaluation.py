@@ -32,6 +32,15 @@ def test_figures_worked_out_by_hand() -> None:
     assert result.device_accuracy == {"a": 1.0, "s4": 0.0}
 
 
+def test_every_clip_is_counted_in_its_cell() -> None:
+    """Three times the same clips are three times the same confusions, by truth and then by decision."""
+    result = evaluate(np.tile(SCORES, (3, 1)), np.tile(TRUTH, 3), LABELS)
+    np.testing.assert_array_equal(result.confusion, [[3, 0, 0], [3, 3, 0], [0, 0, 3]])
+    assert result.to_dict()["confusion"] == result.confusion.tolist()
+    assert result.to_dict()["macro_accuracy"] == pytest.approx(5 / 6, abs=1e-4)
+    assert result.to_dict()["log_loss"] == pytest.approx(result.log_loss, abs=1e-4)
+
+
 def test_a_score_of_zero_is_a_finite_loss() -> None:
     """A true label with score 0 costs much and not infinitely."""
     result = evaluate(np.array([[1.0, 0.0]]), np.array([1]), ("x", "y"))

@@ -88,6 +88,8 @@ def test_a_temperature_of_held_out_clips_is_one_of_plain_scores() -> None:
     """
     generator = np.random.default_rng(1)
     test, other = (_make_test(part, generator, 600) for part in "12")
+    half = {name: getattr(test, name)[::2] for name in ("truth", "devices", "groups", "names")}
+    test = replace(test, clip_of_window=np.arange(600) // 2, **half)
     other = replace(other, windows=other.windows**2 / (other.windows**2).sum(axis=2, keepdims=True))
     plain = summarise(test, "product", other)["calibration"]
     assert plain["temperature"] == pytest.approx(6.0, rel=0.2)
@@ -177,6 +179,8 @@ def test_each_distortion_costs_the_clips_that_it_turns_wrong() -> None:
     }
     assert found["microphones"] == {"count": 2, "mean_points_lost": 50.0, "worst": "far", "worst_points_lost": 75.0}
     assert "microphones" not in robustness(_make_right(4, 4), _spoilt(4, louder=3), "product")
+    (item,) = robustness(_make_right(3, 4), _spoilt(4, far=1), "product")["conditions"].values()
+    assert item["points_lost"] == 50.0, "against three of four, not against all"
 
 
 def test_folds_are_joined_by_their_clips() -> None:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,8 @@ from soundscene_train.__main__ import main
 from soundscene_train.datasets.clips import digest_of
 from soundscene_train.network import merged_parameter_count
 from soundscene_train.plan import Plan
-from soundscene_train.reproduce.cells import NETWORKS, Cell, Results, train_cells
+from soundscene_train.recipe import AugmentationSettings, Recipe
+from soundscene_train.reproduce.cells import LENGTHS, NETWORKS, Cell, Results, train_cells
 from soundscene_train.reproduce.output import format_entries
 from soundscene_train.reproduce.run import reproduce
 from soundscene_train.reproduce.tables import TABLES, collect
@@ -74,6 +76,57 @@ def test_table_3_shows_each_input_and_their_product_beside_the_papers() -> None:
         ("5 s", "cqt"): 48.6,
         ("1 s", "mel"): 56.7,
     }
+
+
+def test_table_4_and_figure_3_show_each_class_beside_all() -> None:
+    """A row's classes are its own network's or fusion's; the paper's stand beside what they are of."""
+    result = {
+        name: {"accuracy": share, "macro_accuracy": 0.9, "class_accuracy": {"bus": share - 0.1, "tram": share + 0.1}}
+        for name, share in (("mel", 0.5), ("gammatone", 0.6), ("cqt", 0.4), ("product", 0.8))
+    }
+    found = {}
+    for name in ("table4", "figure3"):
+        entries = collect(TABLES[name], {cell: [result] for cell in TABLES[name].cells.values()})
+        found[name] = [(one.row, one.column, round(one.mean, 6), one.paper) for one in entries]
+    assert found["table4"][:6] == [
+        ("DCASE baseline size class", "all", 50.0, 47.7),
+        ("DCASE baseline size class", "bus", 40.0, 47.1),
+        ("DCASE baseline size class", "tram", 60.0, 53.0),
+        ("CNN-7", "all", 50.0, 59.7),
+        ("CNN-7", "bus", 40.0, None),
+        ("CNN-7", "tram", 60.0, None),
+    ]
+    printed = {"mel": 59.5, "gammatone": 60.6, "cqt": 48.6, "product": 66.7}
+    assert found["figure3"] == [
+        (row, column, share, printed[row] if column == "all" else None)
+        for row, mean in (("mel", 50.0), ("gammatone", 60.0), ("cqt", 40.0), ("product", 80.0))
+        for column, share in (("all", mean), ("bus", mean - 10.0), ("tram", mean + 10.0))
+    ]
+
+
+def test_an_interval_over_seeds_stays_in_percent() -> None:
+    """Seeds at 1 and 5 % do not reach below none, nor those at 95 and 99 % above all."""
+    table = TABLES["table5"]
+    for shares, ends in (((0.01, 0.05), (0.0, 28.4)), ((0.95, 0.99), (71.6, 100.0))):
+        results = [{"product": {"accuracy": share, "device_accuracy": {}}} for share in shares]
+        (entry,) = collect(table, {Cell(): results})
+        assert entry.interval is not None
+        assert (entry.interval.low, entry.interval.high) == pytest.approx(ends, abs=0.05)
+
+
+def test_a_cell_is_its_length_its_network_and_its_seed(tiny_recipe: Recipe) -> None:
+    """Laid on a recipe it keeps what tables do not vary: the dropout, and where it is augmented the augmentation."""
+    hops = {length: Cell(length=length).recipe(tiny_recipe, 0).front_end.hop_size_samples for length in LENGTHS}
+    assert hops == {"1 s": 620, "2 s": 1120, "5 s": 1850, "10 s": 2048}
+    base = replace(tiny_recipe, network=replace(tiny_recipe.network, dropout=0.123))
+    for name, settings in NETWORKS.items():
+        recipe = Cell(name, augmented=True).recipe(base, 7)
+        assert (recipe.seed, recipe.augmentation) == (7, base.augmentation)
+        assert recipe.network == replace(settings, dropout=0.123)
+    plain = Cell(augmented=False).recipe(replace(base, augmentation=AugmentationSettings(roll=True)), 0).augmentation
+    assert (plain.mixup_alpha, plain.frequency_mask_bands, plain.time_mask_frames, plain.roll) == (0.0, 0, 0, False)
+    folders = {Cell(name, "1 s", augmented=False).folder(Path(), 0) for name in NETWORKS}
+    assert len(folders) == len(NETWORKS)
 
 
 def test_a_table_is_written_anew_after_each_cell(esc_plan: Plan, tmp_path: Path) -> None:
