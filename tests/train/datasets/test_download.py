@@ -41,7 +41,11 @@ def test_a_server_without_ranges_starts_anew(server: Server, tmp_path: Path) -> 
     """What such a server sends again does not land behind what is there."""
     server.knows_ranges = False
     server.cut_after = [70_000]
-    assert get(server, tmp_path).read_bytes() == CONTENT
+    told: list[int] = []
+    url = f"{server.address}/sound.zip"
+    path = fetch(url, describe(CONTENT), tmp_path, lambda _, done, __: told.append(done), pause_seconds=0.0)
+    assert path.read_bytes() == CONTENT
+    assert told[-1] == 300_000, "nor is it counted twice"
 
 
 @pytest.mark.parametrize("wrong", [CONTENT[:-1] + b"x", CONTENT + b"x"])
@@ -50,6 +54,13 @@ def test_a_wrong_file_is_refused_and_removed(server: Server, tmp_path: Path, wro
     server.files["sound.zip"] = wrong
     with pytest.raises(DatasetError, match=r"sound\.zip: expected 300000 bytes with MD5 .* it was removed"):
         get(server, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_size_is_held_where_no_sum_is_published(server: Server, tmp_path: Path) -> None:
+    """A file that is longer than it should be is not that file, and is removed."""
+    with pytest.raises(DatasetError, match=r"sound\.zip: expected 299999 bytes .* got 300000 .* it was removed"):
+        get(server, tmp_path, Archive("sound.zip", 299_999))
     assert not list(tmp_path.iterdir())
 
 
@@ -77,6 +88,15 @@ def test_a_size_that_nobody_published_is_told_once_it_is_known(
     total = 300_000 if tells_length else 0
     assert told[:2] == [(100_000, total), (200_000, total)]
     assert [done for done, all_ in told if done == all_] == [300_000]
+
+
+def test_a_size_that_nobody_published_is_told_of_the_whole_file(server: Server, tmp_path: Path) -> None:
+    """Going on after a break, the bytes in all are those that are there and those that come."""
+    (tmp_path / "sound.zip.part").write_bytes(CONTENT[:100_000])
+    told: list[tuple[int, int]] = []
+    url = f"{server.address}/sound.zip"
+    fetch(url, Archive("sound.zip"), tmp_path, lambda _, done, all_: told.append((done, all_)), pause_seconds=0.0)
+    assert told[-1] == (300_000, 300_000)
 
 
 def test_no_server_is_said(server: Server, tmp_path: Path) -> None:

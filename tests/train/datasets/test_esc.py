@@ -45,6 +45,21 @@ def test_a_table_without_the_column_is_taken_whole(tmp_path: Path) -> None:
     assert len(open_dataset("esc10", tmp_path).clips) == 36
 
 
+def test_clips_of_one_recording_are_one_group(tmp_path: Path) -> None:
+    """By the freesound recording they were cut from, each alone where the table has none; in order of names."""
+    (tmp_path / "audio").mkdir()
+    (tmp_path / "meta").mkdir()
+    for name in "abcd":
+        (tmp_path / "audio" / f"{name}.wav").touch()
+    rows = ("c.wav,1,rain,TRUE,77", "audio/a.wav,1,rain,true,77", "d.wav,1,dog,True,", "b.wav,1,dog,True,")
+    (tmp_path / "meta" / "esc50.csv").write_text("\n".join(["filename,fold,category,esc10,src_file", *rows]))
+    dataset = open_dataset("esc10", tmp_path)
+    found = [(clip.path.stem, clip.group) for clip in dataset.clips]
+    assert sorted(found) == [("a", "77"), ("b", "b.wav"), ("c", "77"), ("d", "d.wav")]
+    assert [stem for stem, _ in found] == ["a", "b", "c", "d"]
+    assert (dataset.train_parts, dataset.test_parts) == (("1",), ()), "one fold alone is trained on"
+
+
 def test_damage_is_named_in_one_line(tmp_path: Path) -> None:
     """A missing folder, table, column or clip gives one line that names it."""
     with pytest.raises(DatasetError, match=r"no such folder; --data-dir must name"):

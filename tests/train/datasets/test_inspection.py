@@ -94,7 +94,7 @@ def test_an_inspection_says_how_many_and_how_long() -> None:
     """Clips and groups are counted by class and fold; lengths, levels, rates and devices are of what can be read."""
     facts = [
         make_facts("a", "hum", "1", group="yard", level_dbfs=-50.0, seconds=60.0, device="b"),
-        make_facts("b", "hum", "1", group="yard", level_dbfs=-40.0, rate_hz=16_000, device="a"),
+        make_facts("b", "hum", "1", group="road", level_dbfs=-40.0, rate_hz=16_000, device="a"),
         make_facts("c", "hum", "2", group="park", seconds=4.0, device="b"),
         make_facts("d", "hiss", "1", level_dbfs=-20.0, seconds=1.0),
         make_facts("e", "hiss", "2", level_dbfs=-10.0, seconds=5.0),
@@ -107,7 +107,7 @@ def test_an_inspection_says_how_many_and_how_long() -> None:
         "",
         "class     clips  groups         1         2   by part",
         "hiss          2       2         1         1",
-        "hum           3       2         2         1",
+        "hum           3       3         2         1",
         "",
         "length   1.00 to 60.00 s, median 4.00 s",
         "level    -50.0 to -10.0 dBFS, median -30.0 dBFS",
