@@ -1,6 +1,7 @@
 """Augmentations are pure, seeded, and do what they are named after."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -62,11 +63,57 @@ def test_same_seed_same_batch_and_inputs_untouched(spectra: Array, targets: Arra
     np.testing.assert_array_equal(targets, kept_targets)
 
 
+NOTHING = AugmentationSettings(mixup_alpha=0.0, frequency_mask_bands=0, time_mask_frames=0)
+
+
+@pytest.mark.parametrize(
+    ("asked", "made"),
+    [
+        ({"roll": True}, lambda x, _, generator: with_deltas(roll_windows(x, generator), TINY_FRONT_END)),
+        (
+            {"style_probability": 0.3},
+            lambda x, _, generator: with_deltas(mix_styles(x, 0.3, generator), TINY_FRONT_END),
+        ),
+        ({"mixup_alpha": 0.2}, lambda x, y, generator: with_deltas(mix_up(x, y, 0.2, generator)[0], TINY_FRONT_END)),
+        (
+            {"frequency_mask_bands": 5, "time_mask_frames": 9},
+            lambda x, _, generator: mask_patches(with_deltas(x, TINY_FRONT_END), 5, 9, generator),
+        ),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_what_is_asked_for_is_done_as_strongly_as_asked(
+    spectra: Array, targets: Array, asked: dict[str, Any], made: Callable[[Array, Array, np.random.Generator], Array]
+) -> None:
+    """One augmentation alone makes the patches that its own function makes, from the same chance."""
+    settings = replace(NOTHING, **asked)
+    patches, _ = augmented_patches(spectra, targets, TINY_FRONT_END, settings, np.random.default_rng(3))
+    np.testing.assert_array_equal(patches, made(spectra, targets, np.random.default_rng(3)))
+
+
 def test_rolling_keeps_every_frame(spectra: Array) -> None:
-    """A rolled window has the same frames in the same circular order."""
-    rolled = roll_windows(spectra, np.random.default_rng(0))
+    """A rolled window has the same frames in the same circular order, and begins at a frame of its own."""
+    rolled, shifts = roll_windows(spectra, np.random.default_rng(0)), set()
     for before, after in zip(spectra, rolled, strict=True):
-        assert any(np.array_equal(np.roll(before, shift, axis=0), after) for shift in range(FRAMES))
+        fitting = [shift for shift in range(FRAMES) if np.array_equal(np.roll(before, shift, axis=0), after)]
+        assert len(fitting) == 1
+        shifts.update(fitting)
+    assert len(shifts) > 6
+
+
+def test_shares_of_what_is_mixed_are_as_spread_as_their_beta_distribution() -> None:
+    """The variance of Beta(a, a) is 1 / (4 (2 a + 1)): of mixup with the a that is given, of styles with 0.4."""
+    count = 2000
+    generator = np.random.default_rng(6)
+    for alpha in (0.4, 2.0):
+        _, targets = mix_up(np.zeros((count, 1, 1), np.float32), np.eye(count, dtype=np.float32), alpha, generator)
+        assert targets.diagonal().var() == pytest.approx(1.0 / (4.0 * (2.0 * alpha + 1.0)), rel=0.1)
+    levels = (np.arange(count) % 2).astype(np.float32)[:, None, None]
+    noise = generator.standard_normal((count, FRAMES, 1)).astype(np.float32)
+    noise -= noise.mean(axis=1, keepdims=True)
+    means = mix_styles(levels + noise, 1.0, generator).mean(axis=(1, 2))
+    between = means[(means > 1e-4) & (means < 1.0 - 1e-4)]
+    assert between.var() == pytest.approx(1.0 / (4.0 * 1.8), rel=0.15)
 
 
 def test_a_style_is_a_blend_of_two_windows_and_leaves_the_shape_alone(spectra: Array) -> None:
@@ -118,6 +165,17 @@ def test_masks_cover_whole_bands_and_frames_up_to_the_widest(spectra: Array) -> 
     assert frames.any()
     for item in zero:
         np.testing.assert_array_equal(item, item.all(axis=1)[:, None] | item.all(axis=0)[None, :])
+    assert (patches != 0.0).all(), "the input is left alone"
+
+
+def test_masks_lie_anywhere_and_are_never_wider_than_the_patch() -> None:
+    """Of masks of one band or frame each is met, the last as well; one that may be wider than all hides all at most."""
+    patches = np.ones((600, 8, 6, 3), np.float32)
+    narrow = mask_patches(patches, 1, 1, np.random.default_rng(0))
+    assert (narrow == 0.0).all(axis=(2, 3)).any(axis=0).all()
+    assert (narrow == 0.0).all(axis=(1, 3)).any(axis=0).all()
+    wide = mask_patches(patches, 99, 0, np.random.default_rng(0))
+    assert set((wide[:, :, 0, 0] == 0.0).sum(axis=1).tolist()) == set(range(9))
 
 
 def test_everything_off_is_the_plain_front_end(spectra: Array, targets: Array) -> None:
@@ -163,6 +221,20 @@ def test_crops_avoid_the_silence_around_a_short_sound(is_circular: bool) -> None
     np.testing.assert_array_equal(found, expected)
 
 
+@pytest.mark.parametrize(("level_db", "counts"), [(-25.0, True), (-35.0, False)])
+def test_a_frame_is_sound_within_thirty_decibels_of_the_loudest(level_db: float, counts: bool) -> None:
+    """Of two bursts, crops of the softer one are allowed if it is not too soft."""
+    spectra = np.full((1, FRAMES, BANDS), -20.0, np.float32)
+    spectra[0, 2:8], spectra[0, -6:] = 0.0, level_db * np.log(10.0) / 10.0
+    assert bool(lively_starts(spectra, 6, is_circular=False)[0, FRAMES - 6]) == counts
+
+
+def test_silence_has_no_style() -> None:
+    """A window in which nothing moves, digital silence, is mixed without a figure that is none."""
+    silent = np.full((4, FRAMES, BANDS), -32.0, np.float32)
+    assert np.isfinite(mix_styles(silent, 1.0, np.random.default_rng(0))).all()
+
+
 def test_in_silence_every_crop_is_allowed() -> None:
     """A window that is the same throughout, digital silence included, can be cut anywhere."""
     assert lively_starts(np.full((2, FRAMES, BANDS), -36.8, np.float32), 12, is_circular=True).all()
@@ -203,6 +275,18 @@ def test_noise_comes_at_the_ratios_that_were_asked_for(spectra: Array) -> None:
     ratios_db = 10.0 * np.log10(powers / added)
     assert -10.01 < ratios_db.min() < -8.0
     assert 8.0 < ratios_db.max() < 10.01
+
+
+def test_noise_is_of_every_colour_and_begins_anywhere(spectra: Array) -> None:
+    """Of two colours, one in low bands and one in high ones, both are added, each from many a frame on."""
+    silent = np.full_like(np.tile(spectra, (4, 1, 1)), -60.0)
+    noises = np.full((2, FRAMES, BANDS), -30.0, np.float32)
+    noises[0, 5, :4] = noises[1, 5, -4:] = 0.0
+    added = with_noise(silent, noises, 1.0, (0.0, 0.0), np.random.default_rng(7))
+    loudest = added.reshape(len(added), -1).argmax(axis=1)
+    frames, bands = loudest // BANDS, loudest % BANDS
+    assert set(bands) == {0, BANDS - 4}
+    assert len(set(frames)) > FRAMES // 3
 
 
 def test_training_on_crops_makes_patches_of_their_length(spectra: Array, targets: Array) -> None:

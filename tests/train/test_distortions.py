@@ -1,5 +1,6 @@
 """Each distortion does what its name says, to real files."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -83,6 +84,77 @@ def test_a_clip_is_laid_over_one_stretch_at_each_ratio(clip: Path, tmp_path: Pat
     np.testing.assert_array_equal(added[0], _spoil(made[0], clip, tmp_path) - clean)
     other = clip.rename(tmp_path / "other.wav")
     assert np.abs(np.corrcoef(_spoil(made[2], other, tmp_path) - clean, added[2])[0, 1]) < 0.1
+
+
+def test_chance_is_of_the_clips_name_wherever_it_lies(clip: Path, tmp_path: Path) -> None:
+    """The same clip in another folder gets the same noise, one of another name another."""
+    noisy = next(one for one in standard_distortions() if one.kind == "noise")
+    (tmp_path / "copy").mkdir()
+    copy = Path(shutil.copy(clip, tmp_path / "copy"))
+    np.testing.assert_array_equal(_spoil(noisy, copy, tmp_path), _spoil(noisy, clip, tmp_path))
+    other = copy.rename(copy.with_name("other.wav"))
+    assert not np.array_equal(_spoil(noisy, other, tmp_path), _spoil(noisy, clip, tmp_path))
+
+
+def test_what_gets_louder_is_not_clipped_and_stereo_is_mixed(clip: Path, tmp_path: Path) -> None:
+    """20 dB more is ten times as much in every sample; of two channels, it is their mean that is spoilt."""
+    louder = next(one for one in standard_distortions() if one.name == "+20 dB")
+    clean = _read(clip)
+    assert np.abs(clean).max() > 0.11
+    np.testing.assert_allclose(_spoil(louder, clip, tmp_path), 10.0 * clean, rtol=1e-5)
+    soundfile.write(tmp_path / "stereo.wav", np.stack([clean, np.zeros_like(clean)], axis=1), RATE_HZ, subtype="FLOAT")
+    np.testing.assert_allclose(_spoil(louder, tmp_path / "stereo.wav", tmp_path), 5.0 * clean, rtol=1e-5)
+
+
+def test_coding_changes_neither_pitch_nor_length(clip: Path, tmp_path: Path) -> None:
+    """At the rate that a coder demands, a tone of 440 Hz is one of 440 Hz, and a second lasts a second."""
+    for distortion in standard_distortions()[6:]:
+        target = tmp_path / "coded"
+        distortion.write(clip, target)
+        samples, rate = soundfile.read(target)
+        assert len(samples) / rate == pytest.approx(1.0, abs=0.1)
+        tone_hz = np.abs(np.fft.rfft(samples[: rate // 2])).argmax() * 2.0
+        assert tone_hz == pytest.approx(440.0, abs=4.0)
+
+
+def test_a_clip_of_a_low_rate_has_no_band_to_lose(tmp_path: Path) -> None:
+    """What is recorded at 16 kHz or less stays as it is."""
+    samples = (0.1 * np.random.default_rng(0).standard_normal(16_000)).astype(np.float32)
+    soundfile.write(tmp_path / "low.wav", samples, 16_000, subtype="FLOAT")
+    band = next(one for one in standard_distortions() if one.kind == "band")
+    np.testing.assert_array_equal(_spoil(band, tmp_path / "low.wav", tmp_path), samples)
+
+
+def test_a_response_is_heard_at_its_own_rate_and_from_its_first_sample(clip: Path, tmp_path: Path) -> None:
+    """An echo of 20 ms is one of 20 ms whatever rate it was measured at, in the order of the files' names."""
+    for name, rate in (("b", RATE_HZ), ("a", 16_000), ("c", 8_000)):
+        response = np.zeros(rate // 10, np.float32)
+        response[rate // 50] = 0.5
+        soundfile.write(tmp_path / f"{name}.wav", response, rate, subtype="FLOAT")
+    clip = clip.rename(tmp_path.parent / "tones.wav")
+    found = microphones(tmp_path)
+    assert [one.name for one in found] == ["a", "b", "c"]
+    for one in found:
+        heard, clean = _spoil(one, clip, tmp_path.parent), _read(clip)
+        late = signal.correlate(heard, clean, "full").argmax() - (len(clean) - 1)
+        assert abs(late - RATE_HZ // 50) <= 1, one.name
+    soundfile.write(tmp_path / "mute.wav", np.zeros(100), RATE_HZ)
+    mute = next(one for one in microphones(tmp_path) if one.name == "mute")
+    assert not _spoil(mute, clip, tmp_path.parent).any(), "one that hears nothing is no error"
+
+
+def test_backgrounds_are_all_met_as_a_whole(clip: Path, tmp_path: Path) -> None:
+    """Clips of many names lie over each of two recordings, and over the mean of two channels."""
+    (tmp_path / "street").mkdir()
+    ramp = np.linspace(0.1, 0.2, RATE_HZ)
+    soundfile.write(tmp_path / "street" / "left.wav", np.stack([ramp, np.zeros(RATE_HZ)], axis=1), RATE_HZ)
+    soundfile.write(tmp_path / "street" / "right.wav", np.stack([np.zeros(RATE_HZ), -ramp], axis=1), RATE_HZ)
+    loud = backgrounds(tmp_path / "street")[2]
+    signs = set()
+    for number in range(12):
+        named = Path(shutil.copy(clip, tmp_path / f"{number}.wav"))
+        signs.add(float(np.sign(np.mean(_spoil(loud, named, tmp_path) - _read(clip)))))
+    assert signs == {-1.0, 1.0}
 
 
 def test_a_short_background_of_another_rate_is_repeated(clip: Path, tmp_path: Path) -> None:

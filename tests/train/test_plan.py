@@ -6,13 +6,16 @@ import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from soundscene.errors import AudioError
 from soundscene_train.__main__ import main
 from soundscene_train.console import ConsoleReporter
 from soundscene_train.cross_validation import cross_validate
+from soundscene_train.datasets import CitySettings
 from soundscene_train.errors import DatasetError, TrainingError
 from soundscene_train.plan import Plan
 from soundscene_train.stages import Reporter, evaluate_run, fit_run, require_score_of
@@ -33,6 +36,60 @@ def test_a_plan_is_kept(esc_plan: Plan, tmp_path: Path) -> None:
         for use in (Plan.load, esc_plan.save):
             with pytest.raises(TrainingError, match=r"plan\.json: not a plan of this version .* name another folder"):
                 use(tmp_path / "run")
+
+
+def test_every_setting_of_a_plan_is_kept_and_makes_another(esc_plan: Plan, tmp_path: Path) -> None:
+    """What is read is what was written, and a folder is refused for each single thing that differs but the command."""
+    plan = replace(
+        esc_plan,
+        train_parts=("1",),
+        test_parts=("2", "3"),
+        city=CitySettings(1, 2, 0.1, 16_000),
+        fold_count=3,
+        skipped=("a.wav",),
+        responses_dir=tmp_path / "responses",
+        teacher_dir=tmp_path / "teacher",
+        train_digest="0a",
+        command="typed so",
+    )
+    plan.save(tmp_path / "run")
+    assert Plan.load(tmp_path / "run") == plan
+    changes: dict[str, Any] = {
+        "dataset_name": "tau2020",
+        "train_parts": ("1", "2"),
+        "test_parts": ("3",),
+        "city": CitySettings(1, 2, 0.2, 16_000),
+        "fold_count": 4,
+        "skipped": (),
+        "responses_dir": None,
+        "teacher_dir": tmp_path / "other",
+        "train_digest": "0b",
+        "cache_dir": tmp_path / "cache",
+    }
+    for name, value in changes.items():
+        with pytest.raises(TrainingError, match=r"another plan|recordings to train on were"):
+            replace(plan, **{name: value}).require_free(tmp_path / "run")
+    replace(plan, command="typed otherwise", train_digest="").require_free(tmp_path / "run")
+
+
+def test_a_plan_opens_what_it_names(esc_plan: Plan) -> None:
+    """Files that are skipped are not there; who names parts to train on alone tests all others."""
+    clips = esc_plan.dataset().clips
+    skipped = replace(esc_plan, skipped=(str(clips[3].path), str(clips[5].path)))
+    assert skipped.dataset().clips == (*clips[:3], clips[4], *clips[6:])
+    assert replace(esc_plan, train_parts=("3",)).open().test_parts == ("1", "2")
+    assert replace(esc_plan, train_parts=("3",), test_parts=("1",)).open().test_parts == ("1",)
+    assert replace(esc_plan, test_parts=()).open().train_parts == ("1", "2")
+
+
+def test_spectrograms_are_those_of_the_recipe(esc_plan: Plan) -> None:
+    """Another rule for short clips, and a gain, need spectrograms of their own."""
+    selection = esc_plan.open()
+    plain, quiet = esc_plan.features(selection), esc_plan.features(selection, gain_db=-20.0)
+    assert esc_plan.has_features(selection)
+    assert np.mean(plain.spectra["mel"][:4] - quiet.spectra["mel"][:4]) == pytest.approx(2.0 * np.log(10.0), rel=0.3)
+    fusion = replace(esc_plan.recipe.fusion, short_clip="silence")
+    assert not replace(esc_plan, recipe=replace(esc_plan.recipe, fusion=fusion)).has_features(selection)
 
 
 def test_another_plan_is_told_by_what_differs(esc_plan: Plan, tmp_path: Path) -> None:

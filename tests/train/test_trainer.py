@@ -124,7 +124,9 @@ def test_the_cosine_schedule_warms_up_and_falls() -> None:
     rates = [learning_rate_at(step, 200, settings) for step in range(200)]
     assert max(rates) == pytest.approx(1e-2)
     assert int(np.argmax(rates)) in {19, 20}
-    assert rates[0] < 1e-3
+    assert rates[0] == pytest.approx(1e-2 / 20)
+    assert rates[20] == pytest.approx(1e-2)
+    assert rates[110] == pytest.approx((1e-2 + 1e-4) / 2), "half way down, half way through what follows"
     assert rates[-1] == pytest.approx(1e-4, rel=0.05)
     assert all(a >= b for a, b in itertools.pairwise(rates[20:]))
     assert learning_rate_at(5, 10, FitSettings(learning_rate=3.0)) == 3.0
