@@ -33,6 +33,21 @@ def test_targets_are_labels_and_the_mean_of_the_teachers_networks(esc_plan: Plan
     np.testing.assert_allclose(taught.sum(axis=1), 1.0, atol=1e-6)
 
 
+def test_a_target_is_of_its_own_window_at_the_temperature_that_is_asked_for(esc_plan: Plan, teacher: Path) -> None:
+    """Trained on fold 2 alone, its windows are taught, by roots of the teacher's scores at temperature 2."""
+    selection = replace(esc_plan, train_parts=("2",), test_parts=("3",)).open()
+    features = esc_plan.features(selection)
+    windows = features.windows_of(selection.train_clips)
+    labels = one_hot_targets(selection, features, windows)
+    fit = replace(esc_plan.recipe.fit, teacher_share=0.7, teacher_temperature=2.0)
+    taught = taught_targets(labels, teacher, selection, features, fit)
+    roots = np.sqrt(score_windows(esc_plan, teacher, features, windows, 3).mean(axis=0))
+    np.testing.assert_allclose(taught, 0.3 * labels + 0.7 * roots / roots.sum(axis=1, keepdims=True), atol=1e-6)
+    fewer = replace(features, clip_of_window=features.clip_of_window[:-1])
+    with pytest.raises(TrainingError, match="cuts the clips into other windows"):
+        taught_targets(labels, teacher, selection, fewer, fit)
+
+
 def test_a_taught_run_trains_to_other_weights(esc_plan: Plan, teacher: Path, tmp_path: Path) -> None:
     """The same seed with a teacher ends elsewhere than without one; the plan remembers the teacher."""
     fit = replace(esc_plan.recipe.fit, teacher_share=0.9)
@@ -61,11 +76,15 @@ def test_what_cannot_teach_is_refused(esc_plan: Plan, teacher: Path, tmp_path: P
 
 
 def test_a_teacher_is_known_by_its_clips(esc_plan: Plan, teacher: Path) -> None:
-    """A clip that it was trained on is refused in the test whatever part it is in now."""
+    """A clip that it was trained on is refused in the test wherever it lies and whatever part it is in now."""
     selection = esc_plan.open()
     require_teacher(teacher, selection)
+    for change in ({"labels": selection.dataset.labels[::-1]}, {"name": "folder-other"}):
+        with pytest.raises(TrainingError, match="was trained on other data or labels"):
+            require_teacher(teacher, replace(selection, dataset=replace(selection.dataset, **change)))
     clips = tuple(
-        replace(clip, part={"2": "3", "3": "2"}.get(clip.part, clip.part)) for clip in selection.dataset.clips
+        replace(clip, path=Path("/elsewhere") / clip.path.name, part={"2": "3", "3": "2"}.get(clip.part, clip.part))
+        for clip in selection.dataset.clips
     )
     moved = replace(selection, dataset=replace(selection.dataset, clips=clips))
     with pytest.raises(TrainingError, match="was trained on clips of part 3, which will be tested here"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from soundscene_train.datasets.devices import Device, record
+from soundscene_train.datasets.devices import DEVICES, SEEN_DEVICES, UNSEEN_DEVICES, Device, record
 
 RATE_HZ = 44_100
 OPEN = {"low_hz": 1.0, "high_hz": 1e6, "noise_dbfs": -np.inf}
@@ -51,6 +51,12 @@ def test_its_noise_has_its_level_and_full_scale_is_the_end() -> None:
     assert np.std(noise) == pytest.approx(0.01, rel=0.02)
     burst = silence.copy()
     burst[-200:] = 0.5
-    heard = record(burst, RATE_HZ, Device(300.0, 20e3, noise_dbfs=-np.inf, gain_db=20.0), np.random.default_rng(0))
+    heard = record(burst, RATE_HZ, Device(20.0, 20e3, noise_dbfs=-np.inf, gain_db=20.0), np.random.default_rng(0))
     assert np.abs(heard).max() == 1.0
     assert np.abs(heard[:1000]).max() < 1e-3
+
+
+def test_devices_are_kept_for_the_test_as_in_the_tau_data() -> None:
+    """Of the simulated ones the last three."""
+    assert UNSEEN_DEVICES == ("s4", "s5", "s6")
+    assert (*SEEN_DEVICES, *UNSEEN_DEVICES) == tuple(DEVICES) == ("a", "b", "c", "s1", "s2", "s3", "s4", "s5", "s6")

@@ -150,6 +150,27 @@ def test_a_table_is_written_anew_after_each_cell(esc_plan: Plan, tmp_path: Path)
     assert seen == [("table4, tested", done, 4, rows[:done]) for done in (1, 2, 3, 4)]
 
 
+def test_each_seed_has_cells_of_its_own(esc_plan: Plan, tmp_path: Path) -> None:
+    """Figures of two seeds that are trained make a table of their means; cells of all seeds are told."""
+    selection = esc_plan.open()
+    test = digest_of(selection.dataset.clips[index] for index in selection.test_clips)
+    for seed, share in ((3, 0.5), (5, 0.7)):
+        for cell in TABLES["table4"].cells.values():
+            folder = cell.folder(tmp_path / "cells", seed)
+            folder.mkdir(parents=True)
+            held = {"test": test, "results": {"mel": {"accuracy": share, "class_accuracy": {}}}}
+            (folder / "result.json").write_text(json.dumps(held))
+    told = []
+
+    class Listener(Reporter):
+        def step(self, stage: str, done: int, total: int) -> None:
+            told.append((done, total))
+
+    printed = reproduce("table4", esc_plan, tmp_path, [3, 5], Listener())
+    assert "| CNN-7 | all | 60.0 |" in printed
+    assert told == [(done, 8) for done in range(1, 9)]
+
+
 def test_a_cell_is_tested_as_soon_as_it_is_trained(esc_plan: Plan, tmp_path: Path) -> None:
     """The first of two cells has its figures before the second begins; later only what is missing is made, or of a test
     with other clips or labels.
