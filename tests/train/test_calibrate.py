@@ -53,6 +53,8 @@ def test_the_temperature_of_the_evaluation_is_taken(
         ({"before": {}}, "without a temperature"),
         (CROSS_FITTED | {"temperature": 0.05}, "at its limit"),
         (HELD_OUT | {"temperature": 20.0}, "80 clips held out .* too few wrong answers"),
+        (CROSS_FITTED | {"temperature": 0.0502}, "at its limit"),
+        (CROSS_FITTED | {"temperature": 19.9}, "at its limit"),
     ],
 )
 def test_a_temperature_that_says_nothing_is_refused(tiny_bundle: Bundle, found: dict[str, Any], message: str) -> None:
@@ -72,7 +74,8 @@ def test_nothing_but_the_calibration_changes(tiny_bundle: Bundle, tmp_path: Path
         assert getattr(made, name) == getattr(tiny_bundle, name), name
     assert made.version == "1-quiet"
     assert made.hash != tiny_bundle.hash
-    assert made.provenance["uncalibrated_hash"] == tiny_bundle.hash
+    said = {"calibrated_by": "calibrate it", "uncalibrated_hash": tiny_bundle.hash}
+    assert made.provenance == {**tiny_bundle.provenance, **said}
     assert "320 clips" in bundle_to_text(bundle_to_dict(made))
 
 

@@ -80,6 +80,30 @@ def test_a_plan_opens_what_it_names(esc_plan: Plan) -> None:
     assert replace(esc_plan, train_parts=("3",)).open().test_parts == ("1", "2")
     assert replace(esc_plan, train_parts=("3",), test_parts=("1",)).open().test_parts == ("1",)
     assert replace(esc_plan, test_parts=()).open().train_parts == ("1", "2")
+    known = esc_plan.pinned(esc_plan.open())
+    assert known.open().train_digest == known.train_digest
+    with pytest.raises(DatasetError, match=CHANGED):
+        replace(known, train_parts=("1",)).open()
+
+
+def test_a_plan_learns_once_what_it_trains_on(esc_plan: Plan, tmp_path: Path) -> None:
+    """Saved before that is known, it gets the digest with the next save, and keeps it."""
+    pinned = esc_plan.pinned(esc_plan.open())
+    for plan, expected in ((esc_plan, ""), (pinned, pinned.train_digest), (esc_plan, pinned.train_digest)):
+        plan.save(tmp_path / "run")
+        assert Plan.load(tmp_path / "run").train_digest == expected
+    with pytest.raises(TrainingError, match=CHANGED):
+        replace(pinned, train_digest="0a").save(tmp_path / "run")
+
+
+def test_own_recordings_have_as_many_folds_as_are_asked_for(esc_plan: Plan, tmp_path: Path) -> None:
+    """A plan says how many, and its data set has them."""
+    for name in ("hum/1", "hum/2", "hum/3", "hiss/1", "hiss/2", "hiss/3"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).with_suffix(".wav").touch()
+    for count in (2, 3):
+        plan = replace(esc_plan, dataset_name="folder", data_dir=tmp_path, fold_count=count)
+        assert len(plan.dataset().parts) == count
 
 
 def test_spectrograms_are_those_of_the_recipe(esc_plan: Plan) -> None:
