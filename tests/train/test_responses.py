@@ -8,7 +8,8 @@ import soundfile
 
 from soundscene.settings import NETWORK_NAMES
 from soundscene_train.errors import TrainingError
-from soundscene_train.responses import band_responses, simulated_devices
+from soundscene_train.recipe import AugmentationSettings
+from soundscene_train.responses import band_responses, simulated_devices, trained_responses
 from tests.train.conftest import TINY_FRONT_END
 
 RATE_HZ = TINY_FRONT_END.sample_rate_hz
@@ -49,6 +50,14 @@ def test_what_is_held_out_is_not_trained_on(folder: Path) -> None:
         band_responses(TINY_FRONT_END, folder, ["sharp"])
     with pytest.raises(TrainingError, match="nothing is left"):
         band_responses(TINY_FRONT_END, folder, ["dull", "plain", "quiet"])
+
+
+def test_what_is_trained_with_is_named(folder: Path) -> None:
+    """By a recipe that asks for other devices' colours alone, and without those that it holds out."""
+    asked = AugmentationSettings(response_probability=0.5, held_out_responses=("plain",))
+    assert trained_responses(folder, asked) == ("dull", "quiet")
+    assert trained_responses(folder, AugmentationSettings(response_probability=0.0)) == ()
+    assert trained_responses(None, AugmentationSettings(response_probability=0.5)) == ()
 
 
 def test_without_measurements_devices_are_simulated() -> None:
