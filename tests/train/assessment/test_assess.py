@@ -4,15 +4,16 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
 
-from soundscene.bundle import load_bundle
+from soundscene.bundle import Bundle, load_bundle
 from soundscene.cli.info import bundle_to_dict, bundle_to_text
 from soundscene_train.__main__ import main
-from soundscene_train.assessment.assess import AssessmentSettings
+from soundscene_train.assessment.assess import AssessmentSettings, clips_to_test
 from soundscene_train.assessment.clip_scores import ClipScores
 from soundscene_train.cross_validation import cross_validate
 from soundscene_train.errors import TrainingError
@@ -120,6 +121,61 @@ def test_a_microphone_that_was_trained_with_is_not_tested(
     soundfile.write(others / "new.wav", np.array([0.3, 0.4, 0.1]), 16_000)
     conditions = evaluate_run(plan, run, Reporter(), (), AssessmentSettings(responses=others)).summary["robustness"]
     assert {name for name in conditions["conditions"] if name in {"new", "phone"}} == {"new"}
+
+
+@pytest.mark.parametrize(
+    ("said", "parts", "tested"),
+    [
+        ({"train_parts": ["1", "2"]}, None, {"3"}),
+        ({"train_parts": ["1"]}, None, {"2", "3"}),
+        ({"train_parts": ["1"]}, ["2"], {"2"}),
+        ({"train_parts": ["1", "2"], "train_digest": "of 1 and 2"}, None, {"3"}),
+        ({"train_parts": ["1", "2"], "dataset": "folder-other"}, ["1"], {"1"}),
+        ({"train_parts": ["1", "2"]}, ["2", "3"], "was trained on 2; name --test-parts it has not seen"),
+        ({"train_parts": ["1", "2"], "train_digest": "0a"}, None, "are no longer what the bundle was trained on"),
+        ({"train_parts": ["1", "2", "3"]}, None, "no clips to test in what is left; there is 1, 2, 3"),
+        ({"train_parts": ["1"]}, ["9"], "no clips to test in 9"),
+    ],
+)
+def test_a_bundle_is_tested_on_clips_that_it_has_not_heard(
+    tiny_bundle: Bundle, esc_plan: Plan, said: dict[str, Any], parts: list[str] | None, tested: set[str] | str
+) -> None:
+    """By what it says of its training, where that was on this data set and on the clips that are there."""
+    dataset = esc_plan.dataset()
+    if said.get("train_digest") == "of 1 and 2":
+        said = said | {"train_digest": esc_plan.open().train_digest}
+    bundle = replace(tiny_bundle, provenance={"dataset": "esc10"} | said)
+    if isinstance(tested, str):
+        with pytest.raises(TrainingError, match=tested):
+            clips_to_test(bundle, dataset, parts)
+        return
+    assert clips_to_test(bundle, dataset, parts) == [clip for clip in dataset.clips if clip.part in tested]
+
+
+def test_what_is_asked_for_is_what_is_tested(tmp_path: Path) -> None:
+    """Nothing by itself; what needs files brings the standard distortions; what was trained with is left out."""
+    folder = _responses(tmp_path)
+    for name in ("seen", "spare"):
+        shutil.copy(folder / "phone.wav", folder / f"{name}.wav")
+    standard = [one.name for one in AssessmentSettings(robust=True).distortions()]
+    assert "-20 dB" in standard
+    assert not AssessmentSettings(calibrate_from=tmp_path).distortions()
+    settings = AssessmentSettings(responses=folder)
+    for held_out, trained, left in (
+        ((), (), ["phone", "seen", "spare"]),
+        ((), ("seen",), ["phone", "spare"]),
+        (("phone",), ("seen", "spare"), ["phone"]),
+        (("phone", "elsewhere"), (), ["phone"]),
+    ):
+        assert [one.name for one in settings.distortions(held_out, trained)] == [*standard, *left]
+    laid_over = AssessmentSettings(backgrounds=folder).distortions()
+    assert [one.kind for one in laid_over[len(standard) :]] == ["background"] * 3
+    for asked in ({"robust": True}, {"responses": folder}, {"backgrounds": folder}, {"calibrate_from": folder}):
+        assert AssessmentSettings(**asked).is_asked
+    assert not AssessmentSettings().is_asked
+    for missing in ({"calibrate_from": folder}, {"responses": tmp_path}, {"backgrounds": tmp_path / "none"}):
+        with pytest.raises(TrainingError, match=r"holds no"):
+            AssessmentSettings(**missing).require_sources()  # type: ignore[arg-type]
 
 
 def _pass_off(run: Path, target: Path, plan: Plan) -> None:
