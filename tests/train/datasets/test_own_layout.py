@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from soundscene_train.datasets import open_dataset
+from soundscene_train.datasets import open_dataset, own_name
 from soundscene_train.errors import DatasetError
 
 
@@ -77,3 +77,4 @@ def test_recordings_are_called_after_their_folder(tmp_path: Path) -> None:
     """The same by the table itself as by its folder."""
     home = lay_table(tmp_path / "My Sounds (2)", "hum,1", "hum,2", "hiss,1", "hiss,2")
     assert open_dataset("csv", home).name == open_dataset("csv", home / "clips.csv").name == "csv-my-sounds-2"
+    assert own_name(home) == own_name(home / "clips.csv") == "my-sounds-2"
