@@ -97,6 +97,10 @@ def test_a_size_that_nobody_published_is_told_of_the_whole_file(server: Server, 
     url = f"{server.address}/sound.zip"
     fetch(url, Archive("sound.zip"), tmp_path, lambda _, done, all_: told.append((done, all_)), pause_seconds=0.0)
     assert told[-1] == (300_000, 300_000)
+    (tmp_path / "sound.zip").rename(tmp_path / "sound.zip.part")
+    assert fetch(url, Archive("sound.zip"), tmp_path, pause_seconds=0.0).read_bytes() == CONTENT, (
+        "nothing is left to ask"
+    )
 
 
 def test_no_server_is_said(server: Server, tmp_path: Path) -> None:
