@@ -75,5 +75,5 @@ def test_processor_time_is_of_one_window(tiny_bundle: Bundle) -> None:
         classifier.classify(window)
     apart = 1000.0 * (time.process_time() - started) / 10
     found = measure_processor_time(tiny_bundle)
-    assert apart / 4 < found["cpu_milliseconds_per_window"] < 4 * apart
+    assert apart / 8 < found["cpu_milliseconds_per_window"] < 8 * apart
     assert found["window_step_seconds"] == pytest.approx(64 * 1600 / 44_100, abs=1e-3)
