@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from soundscene_train.errors import DatasetError
-from soundscene_train.feature_cache import Block, fill_cache, is_filled, open_cache
+from soundscene_train.feature_cache import Block, fill_cache, is_filled, open_cache, slices_of
 
 ROOT = Path(__file__).parents[2]
 CLIPS = [Path(f"{number}.wav") for number in range(35)]
@@ -77,6 +77,32 @@ def test_damage_is_found(tmp_path: Path, name: str) -> None:
         (tmp_path / name).write_bytes(content)
         with pytest.raises(DatasetError, match=r"mel\.npy is not what was written"):
             open_cache(tmp_path)
+
+
+def test_damage_at_the_front_of_a_large_array_is_found(tmp_path: Path) -> None:
+    """One changed byte in the first of 18 MB is refused, however the file is read."""
+
+    def compute_large(clips: Sequence[Path]) -> Block:
+        counts, spectra = compute(clips)
+        return counts, spectra | {"cqt": np.zeros((len(spectra["cqt"]), 1, 9_000_000), np.float16)}
+
+    fill_cache(tmp_path, CLIPS[:1], compute_large)
+    assert len(open_cache(tmp_path)[0]["cqt"]) == 1
+    with (tmp_path / "cqt.npy").open("r+b") as stream:
+        stream.seek(1000)
+        stream.write(b"\1")
+    with pytest.raises(DatasetError, match=r"cqt\.npy is not what was written"):
+        open_cache(tmp_path)
+
+
+@pytest.mark.parametrize("count", [1, 255, 256, 257, 600])
+def test_pieces_put_together_are_the_whole(count: int) -> None:
+    """No window is lost or comes twice where a data set is taken piece by piece, and no piece is a large one."""
+    windows = np.random.default_rng(0).permutation(1000)[:count]
+    pieces = slices_of(windows)
+    np.testing.assert_array_equal(np.concatenate(pieces), windows)
+    assert {len(piece) for piece in pieces[:-1]} <= {256}
+    assert 0 < len(pieces[-1]) <= 256
 
 
 SLOW = """

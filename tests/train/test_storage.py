@@ -54,10 +54,15 @@ def test_unpacked_and_packed_again_is_the_same(settings: NetworkSettings, bits: 
 def test_a_weight_moves_by_half_a_step_at_most(
     kernel: np.ndarray[tuple[int, ...], np.dtype[np.float32]], bits: int, exponent: int
 ) -> None:
-    """Each weight is a whole number of its output channel's steps, the nearest, exactly as computed in float64."""
+    """Each weight is a whole number of its output channel's steps, the nearest, exactly as computed in float64.
+
+    The largest of a channel takes the highest number there is: no step is coarser than the bits allow.
+    """
     kernel = np.asarray(kernel * 2.0**exponent, np.float32)
     numbers, scale = quantise(kernel, bits)
-    assert np.abs(numbers.astype(int)).max() <= 2 ** (bits - 1) - 1
+    highest = np.abs(numbers.astype(int)).max(axis=(0, 1))
+    assert highest.max() <= 2 ** (bits - 1) - 1
+    assert (highest[np.abs(kernel).max(axis=(0, 1)) > 1e-29] == 2 ** (bits - 1) - 1).all()
     weights = np.asarray(numbers * scale, np.float32)
     np.testing.assert_array_equal(weights, numbers.astype(np.float64) * scale.astype(np.float64))
     assert (np.abs(weights - kernel.astype(np.float64)) <= 0.5001 * scale).all()
@@ -152,3 +157,15 @@ def test_a_channel_of_zeros_stays_zero() -> None:
     network = merge(lively_model(settings), settings)
     network = dataclasses.replace(network, dense_kernel=np.zeros_like(network.dense_kernel))
     assert not unpack(pack(network, 4), network, 4).dense_kernel.any()
+
+
+def test_a_channel_that_says_nothing_is_stored_as_saying_nothing() -> None:
+    """Where training has turned a channel of the last norm off, storing leaves every weight of the model a number."""
+    settings = NetworkSettings((8,) * 6)
+    model = lively_model(settings)
+    gamma = model.get_layer("block6_norm_out").gamma
+    gamma.assign(gamma.numpy() * np.asarray([0, 1] * 4, np.float32))
+    patches = bordered_patches()
+    before = np.asarray(model(patches, training=False))
+    store_in_model(model, settings, StorageSettings(8))
+    np.testing.assert_allclose(np.asarray(model(patches, training=False)), before, atol=0.02)

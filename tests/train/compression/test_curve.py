@@ -76,7 +76,7 @@ def test_the_command_writes_a_curve_over_all_folds(
 
 
 def test_each_point_is_tested_with_its_own_weights(esc_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also where a compiled network keeps the values it was compiled with, as on every backend but TensorFlow."""
+    """In any order, and where a compiled network keeps its first values, as on every backend but TensorFlow."""
 
     def compile_as_others_do(network: FastNetwork) -> Callable[[NDArray[np.float32]], Any]:
         held = [np.asarray(variable).copy() for variable in network.model.weights]
@@ -91,6 +91,7 @@ def test_each_point_is_tested_with_its_own_weights(esc_run: Path, monkeypatch: p
     settings = (StorageSettings(32), StorageSettings(2))
     expected = trade_off(esc_run, Reporter(), settings)
     assert expected[0].log_loss != expected[1].log_loss
+    assert trade_off(esc_run, Reporter(), settings[::-1]) == expected[::-1]
     monkeypatch.setattr(curve, "scoring_function", compile_as_others_do)
     assert trade_off(esc_run, Reporter(), settings) == expected
 
