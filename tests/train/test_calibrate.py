@@ -95,6 +95,7 @@ def test_clips_calibrate_a_bundle_that_was_trained_without_them(
     page = Path("made/report.html").read_text()
     assert f"it serves its scores with a temperature of {made.temperature}, fitted on 12 clips of esc10" in page
     assert "How well it hears: tiny 2" in page
+    assert f"{bundle.provenance['cost']['cpu_milliseconds_per_window']} ms" in page
     promised = float(said.split("with the temperature ")[1].split()[0])
     assert main(["evaluate", "--bundle", "made", *data, "--out", "out"]) == 0
     found = json.loads(Path("out/evaluation.json").read_text())
@@ -118,6 +119,18 @@ def test_clips_calibrate_a_bundle_that_was_trained_without_them(
     printed = capsys.readouterr()
     assert "something other than a bundle" in printed.err
     assert "log loss" not in printed.out, "found out before the clips are scored"
+
+
+def test_a_temperature_is_fitted_to_the_decision_that_is_served(bundle: Bundle, esc_plan: Plan) -> None:
+    """A bundle that takes the average of its networks is calibrated by the average, not by their product."""
+    averaging = replace(bundle, fusion=replace(bundle.fusion, rule="average"))
+    found, losses = bundle.metrics["classifiers"], []
+    for one in (bundle, averaging):
+        _, before, after = calibration_from_clips(one, esc_plan, Reporter())
+        assert after < before
+        losses.append(before)
+    assert abs(losses[0] - losses[1]) > 3e-3
+    assert losses == pytest.approx([found["product"]["log_loss"], found["average"]["log_loss"]], abs=1e-3)
 
 
 def test_a_threshold_keeps_what_the_report_of_the_calibrated_bundle_says(

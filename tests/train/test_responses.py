@@ -61,7 +61,7 @@ def test_what_is_trained_with_is_named(folder: Path) -> None:
 
 
 def test_without_measurements_devices_are_simulated() -> None:
-    """Sixty-four unlike colours within what real microphones do, the same ones each time."""
+    """Sixty-four unlike colours within what real microphones do, without noise, the same ones each time."""
     found = band_responses(TINY_FRONT_END, None)
     assert set(found) == set(NETWORK_NAMES)
     for gains in found.values():
@@ -69,3 +69,4 @@ def test_without_measurements_devices_are_simulated() -> None:
         np.testing.assert_allclose(gains.mean(axis=1), 0.0, atol=1e-5)
         assert 0.3 < gains.std(axis=1).mean() < 3.0
     assert simulated_devices() == simulated_devices()
+    assert {device.noise_dbfs for device in simulated_devices()} == {-np.inf}

@@ -47,12 +47,13 @@ def test_an_interrupted_run_ends_with_the_same_weights(tiny_recipe: Recipe, tmp_
 
 
 def test_networks_and_seeds_differ(tiny_recipe: Recipe) -> None:
-    """The first loss depends on the seed and on the network's name: no two start alike."""
-    losses = {
-        FastTrainer(network, dataclasses.replace(tiny_recipe, seed=seed), make_three_kinds()).train_epoch()
-        for network, seed in (("mel", 0), ("mel", 1), ("gammatone", 0))
-    }
-    assert len(losses) == 3
+    """The first weights and the first loss follow from the seed and the network's name: no two start alike."""
+    weights, losses = set[float](), set[float]()
+    for network, seed in (("mel", 0), ("mel", 1), ("gammatone", 0), ("mel", 0)):
+        trainer = FastTrainer(network, dataclasses.replace(tiny_recipe, seed=seed), make_three_kinds())
+        weights.add(float(np.asarray(trainer.model.trainable_variables[2]).sum()))
+        losses.add(trainer.train_epoch())
+    assert len(weights) == len(losses) == 3
 
 
 def test_it_learns(tiny_recipe: Recipe) -> None:
@@ -176,3 +177,28 @@ def test_training_as_stored_loses_less(tiny_recipe: Recipe, storage: StorageSett
         scores = np.asarray(trainer.model(patch(material.spectra[:], TINY_FRONT_END, "mel", material.standardisation)))
         losses[share] = -np.log(scores[material.targets == 1.0]).mean()
     assert losses[0.5] < 0.5 * losses[0.0]
+
+
+def test_weights_are_seen_as_stored_in_the_last_share_of_the_epochs_alone(tiny_recipe: Recipe) -> None:
+    """With half of four epochs asked for, the first two are those of a plain run, and the others are not."""
+    recipe = make_recipe(dataclasses.replace(tiny_recipe, storage=StorageSettings(2)), epochs=4)
+    losses = []
+    for share in (0.0, 0.5):
+        trainer = FastTrainer("mel", recipe.with_fit(quantise_last_share=share), make_three_kinds())
+        losses.append([trainer.train_epoch() for _ in range(4)])
+    assert [one == other for one, other in zip(*losses, strict=True)] == [True, True, False, False]
+
+
+def test_averaged_weights_get_statistics_of_whole_epochs(tiny_recipe: Recipe) -> None:
+    """What the first norm knows of its input are plain means over all batches of three further epochs."""
+    trainer = FastTrainer("mel", make_recipe(tiny_recipe, epochs=1, average_last_share=0.5), make_three_kinds())
+    trainer.train_epoch()
+    means, variances = [], []
+    for epoch in (1, 2, 3):
+        for patches, _, generator in trainer.batches.epoch(epoch):
+            means.append(patches.mean(axis=(0, 1, 2), dtype=np.float64))
+            variances.append(patches.var(axis=(0, 1, 2), dtype=np.float64))
+            trainer.network.draw_offsets(generator)
+    norm = trainer.model.get_layer("block1_norm_in")
+    np.testing.assert_allclose(np.asarray(norm.moving_mean), np.mean(means, axis=0), atol=1e-5)
+    np.testing.assert_allclose(np.asarray(norm.moving_variance), np.mean(variances, axis=0), rtol=1e-4)
