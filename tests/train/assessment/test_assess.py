@@ -72,12 +72,21 @@ def test_a_run_and_its_bundle_say_the_same(
 def test_robustness_is_summed_over_folds_and_asks_unseen_devices_alone(
     esc_plan: Plan, esc_run: Path, tmp_path: Path
 ) -> None:
-    """Counts under each distortion are the folds' sums; of the responses, those that the recipe held out are tested."""
+    """Counts under each distortion are the folds' sums; of the responses, those that the recipe held out are tested.
+
+    The folds are of 12 and of 10 clips, so that each counts as much as it holds; the recipe's rule joins the networks.
+    """
+    data = tmp_path / "data"
+    shutil.copytree(esc_plan.data_dir, data, ignore=shutil.ignore_patterns("cache"))
+    table = data / "meta" / "esc50.csv"
+    lines = [line for line in table.read_text().splitlines() if not line.startswith(("2-00", "2-10"))]
+    table.write_text("\n".join(lines) + "\n")
     responses = _responses(tmp_path)
     soundfile.write(responses / "seen.wav", np.array([0.3, 0.4, 0.1]), 16_000)
     augmentation = replace(esc_plan.recipe.augmentation, response_probability=0.5, held_out_responses=("phone",))
-    recipe = replace(esc_plan.recipe, augmentation=augmentation)
-    plan = replace(esc_plan, recipe=recipe, train_parts=("1", "2"), responses_dir=responses)
+    fusion = replace(esc_plan.recipe.fusion, rule="average")
+    recipe = replace(esc_plan.recipe, augmentation=augmentation, fusion=fusion)
+    plan = Plan(recipe, "esc10", data, tmp_path / "cache", ("1", "2"), responses_dir=responses)
     settings = AssessmentSettings(responses=responses, backgrounds=esc_plan.data_dir)
     for part in "12":
         rest = tuple({"1", "2"} - {part})
@@ -86,18 +95,22 @@ def test_robustness_is_summed_over_folds_and_asks_unseen_devices_alone(
     assert set(summary["calibration"]["temperature_by_part"]) == {"1", "2"}
     page, text = ((tmp_path / "folds" / name).read_text() for name in ("report.html", "evaluation.txt"))
     assert "fitted on the clips of the other parts" in page
-    found = summary["robustness"]
+    found, joined = summary["robustness"], ClipScores.load(tmp_path / "folds")
     folds = [json.loads((tmp_path / "folds" / f"fold-{part}" / "evaluation.json").read_text()) for part in "12"]
-    first, second = (fold["results"]["product"]["correct_count"] for fold in folds)
-    assert f"by part: {first}/12 (1), {second}/12 (2)" in page
-    assert f"product of three, by part: {first}/12 (1), {second}/12 (2)\n" in text
+    first, second = (fold["results"]["average"]["correct_count"] for fold in folds)
+    assert f"by part: {first}/12 (1), {second}/10 (2)" in page
+    assert f"average of three, by part: {first}/12 (1), {second}/10 (2)\n" in text
+    assert len(joined.truth) == 22
+    assert joined.parts == ("1", "2")
     assert found["microphones"]["count"] == 1
     assert "seen" not in found["conditions"]
     assert {"-20 dB", "background, SNR 0 dB", "phone"} <= set(found["conditions"])
     for name, condition in found["conditions"].items():
         parts = [fold["metrics"]["robustness"]["conditions"][name] for fold in folds]
         assert condition["correct_count"] == sum(part["correct_count"] for part in parts), name
-        assert condition["accuracy"] == pytest.approx(condition["correct_count"] / 24, abs=1e-4)
+        assert condition["accuracy"] == pytest.approx(condition["correct_count"] / 22, abs=1e-4)
+        loss = np.average([part["log_loss"] for part in parts], weights=(12, 10))
+        assert condition["log_loss"] == pytest.approx(loss, abs=1e-4)
 
 
 def test_a_microphone_that_was_trained_with_is_not_tested(
