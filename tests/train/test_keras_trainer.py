@@ -83,6 +83,15 @@ def test_it_trains_as_the_fast_engine_does(tiny_recipe: Recipe, decoupled: bool)
     assert squared_norm(by_keras) == pytest.approx(squared_norm(fast), rel=1e-3)
 
 
+def test_its_loss_is_the_divergence_from_soft_targets(tiny_recipe: Recipe) -> None:
+    """Where targets are soft, as a teacher leaves them, it reports what the fast engine does, no cross-entropy."""
+    recipe = keras_recipe(tiny_recipe, 0.0, decomposed=True, epochs=1)
+    recipe, material = dataclasses.replace(recipe, augmentation=NO_AUGMENTATION), make_three_kinds()
+    material = dataclasses.replace(material, targets=0.7 * material.targets + np.float32(0.1))
+    by_keras, fast = (kind("mel", recipe, material) for kind in (KerasTrainer, FastTrainer))
+    assert by_keras.train_epoch() == pytest.approx(fast.train_epoch(), rel=1e-3)
+
+
 def test_an_interrupted_run_goes_on_to_the_same_weights(tiny_recipe: Recipe, tmp_path: Path) -> None:
     """Dropout's, Adam's and the mean's state are kept too: four epochs at a stretch equal two and two but for rounding.
 
