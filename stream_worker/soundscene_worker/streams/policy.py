@@ -69,6 +69,7 @@ class StreamPolicy:
 
     def hold_back_samples(self, sample_rate_hz: int) -> int:
         """Return the hold-back in source samples."""
-        step_seconds = self.front_end.step_samples / self.front_end.sample_rate_hz
-        least_seconds = self.front_end.window_length_seconds + self.smoothing_windows * step_seconds
-        return math.ceil(max(self.hold_back_seconds, least_seconds) * sample_rate_hz)
+        front_end = self.front_end
+        least_samples = front_end.window_length_samples + self.smoothing_windows * front_end.step_samples
+        least = -(-least_samples * sample_rate_hz // front_end.sample_rate_hz)  # rounded up, in whole numbers
+        return max(math.ceil(self.hold_back_seconds * sample_rate_hz), least)
