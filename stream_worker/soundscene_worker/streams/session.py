@@ -121,8 +121,10 @@ class SessionTrack:
         """Split lost spans by cause."""
         causes = []
         for first, end in gaps:
-            refused = sum(max(0, min(end, e) - max(first, f)) for f, e in self._rejected)
-            refused = min(refused, end - first)
+            refused, at = 0, first
+            for f, e in sorted(self._rejected):  # each sample once, however often it was refused
+                refused += max(0, min(end, e) - max(at, f))
+                at = max(at, e)
             parts = (("rejected", refused), ("missing", end - first - refused))
             causes += [Gap(cause, n / self.key.sample_rate_hz) for cause, n in parts if n]
         if gaps:
