@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
+from soundscene.assessment import Reason
 from soundscene.windows import Fate
 from soundscene_worker.broker.protocol import Polled, TopicPartition
 from soundscene_worker.messages.chunk import AudioChunk, RejectionReason
@@ -248,6 +249,47 @@ class TestDevices:
         assert len(metrics._devices._devices["mic-1"].recent) < 2 * 300
         coverage = registry.get_sample_value("soundscene_device_coverage_ratio", {"device": "mic-1"})
         assert coverage == pytest.approx(expected, abs=0.01)
+
+    def test_sound_and_sessions_add_up(self, registry: CollectorRegistry, metrics: WorkerMetrics) -> None:
+        """Every second of new sound counts, and a session only when it is opened."""
+        for seconds, is_new_session in ((1.0, True), (0.25, False), (0.5, False)):
+            metrics.chunk_taken(chunk(), Taken(Fate.ACCEPTED, seconds, new_session=is_new_session))
+        assert registry.get_sample_value("soundscene_device_audio_seconds_total", {"device": "mic-1"}) == 1.75
+        assert registry.get_sample_value("soundscene_sessions_opened_total") == 1
+
+    def test_a_window_is_counted_by_its_own_verdict(self, registry: CollectorRegistry, metrics: WorkerMetrics) -> None:
+        """Scene and score are those of the window, not the smoothed ones; each reason against it counts by itself."""
+        metrics.chunk_taken(chunk(), Taken(Fate.ACCEPTED, 1.0))
+        doubtful = replace(prediction(), smoothed_scene="park", smoothed_score=0.6)
+        metrics.window_published(replace(doubtful, assessable=False, reasons=("silent", "dc")))
+        value = registry.get_sample_value
+        for scene, count, total in (("bus", 1, 0.8), ("park", 0, 0.0)):
+            assert value("soundscene_window_score_ratio_count", {"scene": scene}) == count
+            assert value("soundscene_window_score_ratio_sum", {"scene": scene}) == total
+            assert value("soundscene_device_windows_total", {"device": "mic-1", "scene": scene}) == count
+            assert value("soundscene_device_scene", {"device": "mic-1", "scene": scene}) == count
+        assert value("soundscene_device_score_ratio", {"device": "mic-1"}) == 0.8
+        assert value("soundscene_device_assessable", {"device": "mic-1"}) == 0
+        reasons = {str(r): value("soundscene_windows_unassessable_total", {"reason": str(r)}) for r in Reason}
+        assert reasons == {"silent": 1, "clipped": 0, "dc": 1, "unsure": 0}
+        metrics.window_published(prediction())
+        assert value("soundscene_device_assessable", {"device": "mic-1"}) == 1
+
+    def test_another_bundle_takes_no_count_back(self, registry: CollectorRegistry, metrics: WorkerMetrics) -> None:
+        """Scenes it brings begin at zero for every device, those that it does not know keep what they had."""
+        everything(metrics)
+        metrics.bundle_changed(Bundle(version="2", labels=("park", "tram")))
+        metrics.bundle_refused()
+        metrics.bundle_refused()
+        value = registry.get_sample_value
+        for device in ("mic-1", "mic-2", OTHER_DEVICES):
+            for scene, count in (("bus", 1), ("park", 0), ("tram", 0)):
+                assert value("soundscene_device_windows_total", {"device": device, "scene": scene}) == count
+        facts = {"name": "demo", "hash": "ab" * 32}
+        assert value("soundscene_bundle_info", facts | {"version": "1"}) is None
+        assert value("soundscene_bundle_info", facts | {"version": "2"}) == 1
+        for outcome, reloads in (("loaded", 1), ("refused", 2)):
+            assert value("soundscene_bundle_reloads_total", {"outcome": outcome}) == reloads
 
     def test_gaps_are_counted_by_cause(self, registry: CollectorRegistry, metrics: WorkerMetrics) -> None:
         """Missing and rejected sound add up apart from each other."""
