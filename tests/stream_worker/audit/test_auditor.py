@@ -6,6 +6,7 @@ import dataclasses
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -75,13 +76,19 @@ def test_a_repetition_is_counted_and_allowed(city: City) -> None:
         lambda p: replace(p, level_dbfs=-30.1),
         lambda p: replace(p, scores={"park": 0.7499, "tram": 0.2501}),
         lambda p: replace(p, scores={"park": 0.75, "bus": 0.25}),
+        lambda p: replace(p, scores={"park": 0.75, "truck": 0.25}),
         lambda p: replace(p, networks=dict.fromkeys(p.networks, "tram")),
         lambda p: replace(p, first_sample=0),
         lambda p: replace(p, smoothed_scene="tram"),
         lambda p: replace(p, smoothed_score=0.5),
         lambda p: replace(p, level_dbspl=60.0),
-        lambda p: replace(p, assessable=False, reasons=("silent",)),
+        lambda p: replace(p, level_dbspl=0.0),
+        lambda p: replace(p, assessable=False),
+        lambda p: replace(p, reasons=("silent",)),
         lambda p: replace(p, start=p.end),
+        lambda p: replace(p, end=p.start),
+        lambda p: replace(p, sample_count=5_000),
+        lambda p: replace(p, session="b"),
     ],
 )
 def test_a_contradiction_differs(city: City, alter: Callable[[ScenePrediction], ScenePrediction]) -> None:
@@ -92,10 +99,21 @@ def test_a_contradiction_differs(city: City, alter: Callable[[ScenePrediction], 
     assert verdict.total == DeviceVerdict(expected=11, published=11, repeated=1, differing=1)
 
 
-def test_a_prediction_of_other_samples_than_its_id_differs(city: City) -> None:
+def test_a_contradiction_is_not_taken_back(city: City) -> None:
+    """Whoever repeats the first answer afterwards does not undo it."""
+    first = publish_all(city)[3]
+    city.publish(replace(first, scene="tram"), first)
+    assert city.auditor.audit().total == DeviceVerdict(expected=11, published=11, repeated=2, differing=1)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"device": "mic-2"}, {"session": "b"}, {"first_sample": 0}, {"sample_count": 4_001}, {"sample_rate": 8_001}],
+)
+def test_a_prediction_of_other_samples_than_its_id_differs(city: City, other: dict[str, Any]) -> None:
     """Even when there is only one."""
     city.hear_seconds(0)
-    city.publish(make_prediction(0), make_prediction(1), replace(make_prediction(2), device="mic-2"))
+    city.publish(make_prediction(0), make_prediction(1), replace(make_prediction(2), **other))
     assert city.auditor.audit().total == DeviceVerdict(expected=3, published=3, differing=1)
 
 
@@ -187,6 +205,35 @@ def test_an_upgrade_loses_nothing(city: City) -> None:
     assert city.auditor.audit().total == DeviceVerdict(expected=3, published=3)
     alone = replace(city.auditor, model="cd" * 32).audit()
     assert alone.total == DeviceVerdict(expected=3, published=2, missing=1)
+
+
+def test_an_audit_of_one_bundle_leaves_the_other_alone(city: City) -> None:
+    """Neither what the other one says twice, nor its contradictions, nor its windows of nothing are this one's."""
+    city.hear_seconds(0)
+    city.publish(*(make_prediction(index) for index in range(3)))
+    other = [by_another_bundle(make_prediction(index)) for index in (0, 7)]
+    city.publish(*other, replace(other[0], scene="park"))
+    assert replace(city.auditor, model=MODEL.hash).audit().total == DeviceVerdict(expected=3, published=3)
+    both = city.auditor.audit().total
+    assert both == DeviceVerdict(expected=3, published=3, repeated=1, differing=1, unexpected=1)
+
+
+def test_a_window_that_two_bundles_contradict_differs_once(city: City) -> None:
+    """Windows are counted, not predictions."""
+    city.hear_seconds(0)
+    for index in range(3):
+        for first in (make_prediction(index), by_another_bundle(make_prediction(index))):
+            city.publish(first, replace(first, level_dbfs=-40.0))
+    assert city.auditor.audit().total == DeviceVerdict(expected=3, published=3, repeated=6, differing=3)
+
+
+def test_a_name_that_several_bundles_bear_is_refused(city: City) -> None:
+    """Exports of one name and version are told apart by their hashes."""
+    city.hear_seconds(0)
+    namesake = by_another_bundle(make_prediction(0))
+    city.publish(make_prediction(0), replace(namesake, model=replace(namesake.model, name="demo", version="1")))
+    with pytest.raises(SettingsError, match="several hashes"):
+        replace(city.auditor, model="demo@1").audit()
 
 
 def test_foreign_records_are_counted(city: City) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from prometheus_client import generate_latest
 
 from soundscene_worker.audit.follow import Watch
-from tests.stream_worker.audit.city import City, make_prediction
+from tests.stream_worker.audit.city import EPOCH_MS, City, make_prediction
 
 
 def test_a_prediction_is_awaited_and_then_missing(city: City) -> None:
@@ -30,3 +32,33 @@ def test_a_prediction_is_awaited_and_then_missing(city: City) -> None:
     assert verdict.total.missing == 1
     text = generate_latest(watch.metrics.registry()).decode()
     assert 'soundscene_audit_windows_missing{cause="worker"} 1.0' in text
+
+
+def test_what_was_due_before_watching_began_is_not_awaited(city: City) -> None:
+    """Chunks are read from further back, so that windows are whole; only those completed since then count."""
+    city.hear_seconds(*range(21))
+    watch = Watch(replace(city.auditor, since_ms=EPOCH_MS + 19_000), grace_seconds=30.0)
+    watch.run(lambda: True)
+    assert watch.metrics.values["audit_windows_awaited"] == 2 * 4
+    assert watch.metrics.values["audit_windows_missing"]["worker"] == 0
+
+
+def test_a_broker_that_is_away_is_told_and_costs_nothing(city: City) -> None:
+    """The metrics keep what was seen last, and the next look goes on from there."""
+    watch, told = Watch(city.auditor, grace_seconds=0.0), []
+    city.hear_seconds(0)
+    city.publish(*(make_prediction(index) for index in range(3)))
+
+    def wait() -> bool:
+        values = watch.metrics.values
+        told.append((values["audit_broker_reachable"], values["audit_windows_published"]))
+        if len(told) == 2:
+            city.cluster.outage(False)
+            city.hear_seconds(1)
+            city.publish(*(make_prediction(index) for index in range(3, 7)))
+        else:
+            city.cluster.outage(len(told) == 1)
+        return len(told) == 3
+
+    assert watch.run(wait).is_good
+    assert told == [(1, 3), (0, 3), (1, 7)]
