@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from soundscene_worker.streams.partition import CommitPoint, PartitionState
-from tests.stream_worker.streams.test_partition import POLICY, START, Sent
+from tests.stream_worker.streams.test_partition import POLICY, RATE_HZ, START, Sent
 
 
 def state_after(*log: Sent, start: CommitPoint = START) -> PartitionState:
@@ -26,7 +26,7 @@ def test_only_sound_that_is_new_counts_in_seconds(spans: list[tuple[int, int]]) 
     state = PartitionState(replace(POLICY, hold_back_seconds=1.0), START)
     seconds = [state.take(n, 0, Sent("a", "1", *span, 0).chunk()).seconds for n, span in enumerate(spans)]
     heard = {sample for first, count in spans for sample in range(first, first + count)}
-    assert sum(seconds) == pytest.approx(len(heard) / 1_000)
+    assert sum(seconds) == pytest.approx(len(heard) / RATE_HZ)
 
 
 def test_a_partition_was_written_when_most_of_its_last_records_say() -> None:
@@ -75,3 +75,22 @@ def test_a_session_is_new_once() -> None:
     taken = [state.take(offset, 0, sent.chunk()) for offset, sent in enumerate(log)]
     assert [one.new_session for one in taken] == [True, False, True, True]
     assert [len(one.closed) for one in taken] == [0, 0, 1, 1]
+
+
+def test_the_commit_keeps_every_record_within_the_hold_back_and_no_more() -> None:
+    """With a sample in each record it lies exactly the hold-back behind the end."""
+    state = PartitionState(POLICY, START)
+    for n in range(200):
+        state.take(n, 0, Sent("a", "1", n, 1, 0).chunk())
+        assert state.commit_point().offset == max(0, n + 1 - POLICY.hold_back_samples(RATE_HZ))
+
+
+def test_a_chunk_that_was_overtaken_is_kept_by_its_place_in_the_log() -> None:
+    """What is needed longest is what was written first, not what was recorded first."""
+    assert state_after(Sent("a", "1", 20, 20, 0), Sent("a", "1", 0, 20, 0)).commit_point().offset == 0
+
+
+def test_memory_is_counted_by_the_samples_that_are_held() -> None:
+    """Four bytes for each, besides what each record costs."""
+    short, long = (state_after(Sent("a", "1", 0, count, 0)).held_bytes for count in (10, 40))
+    assert long - short == 4 * 30

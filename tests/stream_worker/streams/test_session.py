@@ -1,14 +1,16 @@
-"""What a session loses is told by its cause, each sample once."""
+"""What a session says of its windows, and of what it loses: each sample once, by its cause."""
 
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
+from datetime import datetime, timedelta
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from soundscene_worker.streams.session import SessionKey, SessionTrack
-from tests.stream_worker.streams.test_partition import POLICY, RATE_HZ, Sent
+from tests.stream_worker.streams.test_partition import EPOCH, POLICY, RATE_HZ, Sent
 
 HOLD_BACK = POLICY.hold_back_samples(RATE_HZ)
 
@@ -65,3 +67,23 @@ def test_a_refused_chunk_that_is_sent_again_is_lost_once() -> None:
         track.reject((40, 50))
     lost = {cause: round(seconds * RATE_HZ) for cause, seconds in take(track, 1, 80, 80 + HOLD_BACK)}
     assert lost == {"rejected": 10, "missing": 30}
+
+
+@given(
+    st.sampled_from([480, 1_000, 1_600]),
+    st.lists(st.tuples(st.integers(5, 60), st.integers(-50, 50)), min_size=3, max_size=20),
+)
+def test_a_window_begins_when_the_chunk_that_holds_its_first_sample_says(
+    rate_hz: int, chunks: list[tuple[int, int]]
+) -> None:
+    """Also where the sensor's clock jumps from one chunk to the next; its level is that of the chunk that ended it."""
+    track, first = SessionTrack(SessionKey("a", "1", rate_hz), POLICY), 0
+    times: dict[int, datetime] = {}
+    for offset, (count, jump_ms) in enumerate(chunks):
+        captured = EPOCH + timedelta(seconds=first / rate_hz, milliseconds=jump_ms)
+        times |= {first + n: captured + timedelta(seconds=n / rate_hz) for n in range(count)}
+        chunk = replace(Sent("a", "1", first, count, 0).chunk(), sample_rate_hz=rate_hz, capture_time=captured)
+        _, ready = track.take(replace(chunk, calibration_db=float(offset)), offset, 0, publish=True)
+        assert all(one.start == times[one.window.source_first_sample] for one in ready)
+        assert all(one.calibration_db == offset for one in ready)
+        first += count
