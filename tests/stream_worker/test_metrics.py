@@ -214,9 +214,9 @@ class TestDevices:
         assert last == EPOCH.timestamp() + 2
 
     def test_a_chunk_out_of_order_takes_no_time_back(self, registry: CollectorRegistry, metrics: WorkerMetrics) -> None:
-        """The last sound is the latest of the session; a new one, perhaps with its clock put right, begins anew."""
+        """The last sound is the latest of the session, partly known or not; a new one begins anew."""
         for at_seconds, is_new_session, expected in ((5, True, 6), (3, False, 6), (6, False, 7), (1, True, 2)):
-            metrics.chunk_taken(chunk(at_seconds=at_seconds), Taken(Fate.ACCEPTED, 1.0, new_session=is_new_session))
+            metrics.chunk_taken(chunk(at_seconds=at_seconds), Taken(Fate.ACCEPTED, 0.5, new_session=is_new_session))
             last = registry.get_sample_value("soundscene_device_last_audio_timestamp_seconds", {"device": "mic-1"})
             assert last == EPOCH.timestamp() + expected
 
@@ -362,3 +362,11 @@ class TestWorker:
         assert value("soundscene_broker_reachable") == 1
         assert value("soundscene_loop_heartbeat_timestamp_seconds") == 1000
         assert value("soundscene_bundle_info", {"name": "demo", "version": "1", "hash": "ab" * 32}) == 1
+
+    def test_ends_of_sessions_are_told_apart(self, registry: CollectorRegistry, metrics: WorkerMetrics) -> None:
+        """Each is counted under its own cause."""
+        for count, end in enumerate(End, 1):
+            for _ in range(count):
+                metrics.session_closed(end)
+        for count, end in enumerate(End, 1):
+            assert registry.get_sample_value("soundscene_sessions_closed_total", {"cause": str(end)}) == count

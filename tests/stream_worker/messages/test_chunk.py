@@ -171,6 +171,8 @@ def test_each_required_header_is_missed(name: str) -> None:
         ("type", b"soundscene.audio.chunk.v2", "bad_header"),
         ("source", b"", "bad_header"),
         ("time", b"yesterday", "bad_header"),
+        ("time", b"9999-01-01T00:00:00Z", "bad_header"),
+        ("id", b"", "bad_header"),
         ("session", b"", "bad_header"),
         ("session", b"two words", "bad_header"),
         ("session", b"x" * 129, "bad_header"),
@@ -196,6 +198,7 @@ def test_each_required_header_is_missed(name: str) -> None:
         ("caldb", b"loud", "bad_header"),
         ("caldb", b"nan", "bad_header"),
         ("caldb", b"301", "bad_header"),
+        ("caldb", b"-51", "bad_header"),
     ],
 )
 def test_a_wrong_header_is_refused_with_its_reason(name: str, value: bytes, reason: str) -> None:
@@ -226,14 +229,40 @@ def test_a_wrong_payload_is_refused_with_its_reason(value: bytes | None, reason:
 
 @pytest.mark.parametrize(
     ("bad", "reason"),
-    [(np.nan, "non_finite"), (np.inf, "non_finite"), (-np.inf, "non_finite"), (32_767.0, "out_of_range")],
-)
+    [(np.nan, "non_finite"), (np.inf, "non_finite"), (-np.inf, "non_finite"), (1_001.0, "out_of_range"),
+     (-1_001.0, "out_of_range")],
+)  # fmt: skip
 def test_floats_must_be_sound(bad: float, reason: str) -> None:
     """One impossible sample spoils a window: the chunk is refused before it can."""
     header = dataclasses.replace(HEADER, encoding="pcm_f32le")
     samples = SAMPLES.copy()
     samples[50] = bad
     assert reason_of(*encode_chunk(header, samples)) == reason
+
+
+@pytest.mark.parametrize("loud", [999.0, -999.0])
+def test_floats_beyond_full_scale_are_taken_as_they_are(loud: float) -> None:
+    """A converter with headroom may send them; only what no gain explains is refused."""
+    header = dataclasses.replace(HEADER, encoding="pcm_f32le", sample_count=1)
+    assert decode_chunk(*encode_chunk(header, np.array([loud], np.float32))).samples == [loud]
+
+
+def test_what_just_reaches_a_limit_is_taken() -> None:
+    """Limits are the most that may be, not the least that may not."""
+    header = dataclasses.replace(HEADER, sample_count=44_100, channels=2)
+    limits = ChunkLimits(
+        max_bytes=4 * 44_100, max_seconds=1.0, min_rate_hz=44_100, max_rate_hz=44_100, max_channels=2,
+        max_name_length=len(HEADER.session),
+    )  # fmt: skip
+    key, value, packed = encode_chunk(header, np.zeros(44_100, np.float32))
+    assert len(decode_chunk(key, value, packed, limits).samples) == 44_100
+
+
+def test_a_record_that_could_not_be_read_is_no_chunk() -> None:
+    """However sound it looks: what the reader of the log says of it counts."""
+    with pytest.raises(RejectedChunk, match="checksum") as caught:
+        decode_chunk(KEY, VALUE, HEADERS, fault="checksum")
+    assert caught.value.reason == RejectionReason.UNREADABLE
 
 
 def test_a_refused_payload_still_tells_which_samples_are_lost() -> None:

@@ -72,7 +72,7 @@ def test_there_are_never_more_letters_than_the_policy_allows(
 ) -> None:
     """Over any span the count stays below the burst and the rate, and each letter tells how many were left out."""
     office = DeadLetterOffice(DeadLetterPolicy(burst=burst, letters_per_second=letters_per_second))
-    now, written, withheld = 0.0, 0, 0
+    now, withheld, written = 0.0, 0, list[float]()
     for pause in pauses:
         now += pause
         letter = office.write(RECORD, "empty", "", now)
@@ -80,19 +80,23 @@ def test_there_are_never_more_letters_than_the_policy_allows(
             withheld += 1
             continue
         assert dict(letter.headers)["withheld_before"] == str(withheld).encode()
-        written, withheld = written + 1, 0
-    assert written <= burst + now * letters_per_second + 1e-6
+        withheld = 0
+        written.append(now)
+    for count, since in enumerate(reversed(written), 1):
+        assert count <= burst + (written[-1] - since) * letters_per_second + 1e-6
 
 
-def test_a_hostile_record_makes_a_small_letter() -> None:
+@pytest.mark.parametrize("timestamp_ms", [-1, -(2**63), 2**63 - 1])
+def test_a_hostile_record_makes_a_small_letter(timestamp_ms: int) -> None:
     """Huge keys and headers, impossible times and broken text are cut down, never raised."""
     hostile = replace(
-        RECORD, key=b"k" * 10_000, headers=(("a", b"b" * 100_000), ("c", b"d")), timestamp_ms=-1, value=None
+        RECORD, key=b"k" * 513, headers=(("a", b"b" * 100_000), ("c", b"d")), timestamp_ms=timestamp_ms, value=None
     )
     letter = DeadLetterOffice(DeadLetterPolicy(include_payload=True)).write(hostile, "empty", "\ud800" + "x" * 9_999, 0)
     assert letter is not None
     assert letter.key is None
     assert letter.value == b""
+    assert dict(letter.headers)["origin_timestamp_ms"] == str(timestamp_ms).encode()
     assert sum(len(name) + len(value) for name, value in letter.headers) < 10_000
 
 

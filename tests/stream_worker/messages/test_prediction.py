@@ -124,6 +124,15 @@ def test_what_no_database_holds_is_refused(damage: dict[str, Any]) -> None:
     assert decode_prediction(json.dumps(VALUE | {"first_sample": 2**63 - 1}).encode()).first_sample == 2**63 - 1
 
 
+@pytest.mark.parametrize("name", [name for name, value in VALUE.items() if type(value) in (int, float)])
+def test_true_is_no_number(name: str) -> None:
+    """By the reader as by the schema: what JSON calls true counts nothing and measures nothing."""
+    damaged = VALUE | {name: True}
+    assert not VALIDATOR.is_valid(damaged)
+    with pytest.raises(InvalidPrediction, match=name):
+        decode_prediction(json.dumps(damaged).encode())
+
+
 def test_fields_of_a_later_version_are_left_out() -> None:
     """A reader of version 1 goes on reading when something is added."""
     assert decode_prediction(json.dumps(VALUE | {"more": 1}).encode()) == PREDICTION
