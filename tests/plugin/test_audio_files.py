@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -108,9 +109,9 @@ def test_an_unknown_rule_is_refused() -> None:
         extend(np.zeros(3, np.float32), 5, "loop")
 
 
-def _with_nan(path: Path) -> None:
+def _with(value: float, path: Path) -> None:
     samples = _noise(7.0)
-    samples[100_000] = np.nan
+    samples[100_000] = value
     soundfile.write(path, samples, RATE, subtype="FLOAT")
 
 
@@ -123,7 +124,8 @@ def _with_nan(path: Path) -> None:
         ("text.wav", lambda path: path.write_text("not audio at all"), "not an audio file"),
         ("bytes.raw", lambda path: path.write_bytes(bytes(1000)), "cannot be read"),
         ("none.wav", lambda path: soundfile.write(path, _noise(0.0), RATE), "no sound"),
-        ("nan.wav", _with_nan, "NaN or infinity near 2"),
+        ("nan.wav", partial(_with, np.nan), "NaN or infinity near 2"),
+        ("infinite.wav", partial(_with, -np.inf), "NaN or infinity near 2"),
         ("slow.wav", lambda path: soundfile.write(path, _noise(0.1), 100), "100 Hz is not between"),
         ("fast.wav", lambda path: soundfile.write(path, _noise(0.1), 2**31 - 1), "is not between"),
     ],

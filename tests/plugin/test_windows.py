@@ -144,6 +144,17 @@ def test_chunks_that_overlap_nearly_wholly_keep_only_what_is_new() -> None:
     assert held < 3 * 40_000 + 200 * 1_000
 
 
+def test_a_chunk_that_was_overtaken_moves_the_end_of_a_session_neither_way() -> None:
+    """It opens what lies before it to gaps, and what was late before it still is."""
+    x = signal(600)
+    assembler = WindowAssembler(GRID, hold_back_samples=60)
+    assert assembler.push(200, x[200:250]).gaps == ()
+    assert assembler.push(190, x[190:195]).fate is Fate.ACCEPTED
+    assert assembler.furthest_sample == 250
+    assert assembler.push(189, x[189:190]).fate is Fate.LATE
+    assert assembler.push(250, x[250:310]).gaps == ((195, 200),)
+
+
 def test_a_gap_costs_only_the_windows_that_hold_it() -> None:
     """Audio is never joined across a gap, and the next whole window does not wait for it."""
     x = signal(400)

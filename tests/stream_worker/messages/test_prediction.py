@@ -110,6 +110,7 @@ def test_a_field_of_another_kind_is_refused(name: str) -> None:
     "damage",
     [
         {"first_sample": 2**63},
+        {"first_sample": -1},
         {"sample_count": 2**64},
         {"device": "\ud800"},
         {"reasons": ["\udfff"]},
@@ -118,7 +119,7 @@ def test_a_field_of_another_kind_is_refused(name: str) -> None:
     ],
 )
 def test_what_no_database_holds_is_refused(damage: dict[str, Any]) -> None:
-    """Whole numbers beyond 64 bits and halves of characters are valid JSON, and no prediction."""
+    """Whole numbers below 0 or beyond 64 bits and halves of characters are valid JSON, and no prediction."""
     with pytest.raises(InvalidPrediction, match=next(iter(damage))):
         decode_prediction(json.dumps(VALUE | damage).encode())
     assert decode_prediction(json.dumps(VALUE | {"first_sample": 2**63 - 1}).encode()).first_sample == 2**63 - 1

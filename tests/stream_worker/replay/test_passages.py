@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from soundscene_worker.broker.memory import MemoryCluster
 from soundscene_worker.broker.protocol import TopicPartition
+from soundscene_worker.replay import passages
 from soundscene_worker.replay.passages import (
     Letters,
     Passage,
@@ -61,7 +62,8 @@ def test_each_refused_record_is_read_once_with_all_that_lies_within_the_margin(
     """Those whose margins touch are read together, for a window may hold both."""
     times = [sum(pauses_ms[: n + 1]) for n in range(len(pauses_ms))]
     chosen = data.draw(st.sets(st.sampled_from(range(len(times)))))
-    with MemoryCluster() as cluster:
+    with MemoryCluster() as cluster, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(passages, "_LEAST_RECORDS", 1)  # more than any log here has, otherwise
         cluster.admin().ensure_topics({CHUNKS: 2})
         send(cluster, times)
         refused = {ONE: {Refused(offset, times[offset]) for offset in chosen}}
@@ -73,6 +75,14 @@ def test_each_refused_record_is_read_once_with_all_that_lies_within_the_margin(
         assert passage.publish_from == passage.offsets.start == min(near)
     groups = sum(times[b] - times[a] > 2 * MARGIN_MS for a, b in zip(sorted(chosen), sorted(chosen)[1:], strict=False))
     assert len(found) == groups + bool(chosen)
+
+
+def test_the_margin_holds_records_at_both_its_ends(cluster: MemoryCluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One written just as long before or after a refused one belongs to it."""
+    monkeypatch.setattr(passages, "_LEAST_RECORDS", 1)
+    send(cluster, range(0, 1_000, 50))
+    found = passages_of_refused(cluster, CHUNKS, {ONE: {Refused(10, 500)}}, MARGIN_MS)
+    assert found == {ONE: [Passage(range(8, 13), 8, frozenset({10}))]}
 
 
 def test_a_time_stamp_from_the_future_ends_no_passage(cluster: MemoryCluster) -> None:
