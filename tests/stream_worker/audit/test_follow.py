@@ -7,7 +7,7 @@ from dataclasses import replace
 from prometheus_client import generate_latest
 
 from soundscene_worker.audit.follow import Watch
-from tests.stream_worker.audit.city import EPOCH_MS, City, make_prediction
+from tests.stream_worker.audit.city import EPOCH_MS, City, make_header, make_prediction
 
 
 def test_a_prediction_is_awaited_and_then_missing(city: City) -> None:
@@ -62,3 +62,25 @@ def test_a_broker_that_is_away_is_told_and_costs_nothing(city: City) -> None:
 
     assert watch.run(wait).is_good
     assert told == [(1, 3), (0, 3), (1, 7)]
+
+
+def test_a_look_tells_every_count_under_its_own_name(city: City) -> None:
+    """Causes of all devices are added up, the dead letters' among them, and no count stands for another."""
+    city.cluster.admin().ensure_topics({"letters": 1})
+    city.hear_seconds(0)
+    city.producer.send("chunks", b"mic-1", b"\0", make_header(1).pack(), partition=0)
+    origin = [("origin_topic", b"chunks"), ("origin_partition", b"0"), ("origin_offset", b"1")]
+    city.producer.send("letters", None, b"", origin)
+    city.hear_seconds(*range(2, 14))
+    city.hear_seconds(0, *range(2, 14), device="mic-2")
+    city.publish(make_prediction(0), make_prediction(8), replace(make_prediction(8), scene="tram"))
+    watch = Watch(replace(city.auditor, dead_letters_topic="letters"), grace_seconds=0.0, clock=lambda: 1000.0)
+    watch.run(lambda: True)
+    values, missing = watch.metrics.values, watch.metrics.values["audit_windows_missing"]
+    names = ("expected", "published", "differing", "awaited")
+    assert [values[f"audit_windows_{name}"] for name in names] == [100, 2, 1, 0]
+    assert {cause: count for cause, count in missing.items() if count} == {
+        "never_sent": 5,
+        "dead_lettered": 5,
+        "worker": 98,
+    }
