@@ -55,7 +55,7 @@ class CommitPoint:
             if values["v"] == 1 and int(values["done"]) >= offset:
                 clock = values["clock"]
                 return cls(offset, int(values["done"]), None if clock is None else int(clock))
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
             pass
         return cls(offset, offset, None)
 

@@ -306,8 +306,16 @@ def test_a_restart_decides_idleness_as_the_first_run_did() -> None:
 
 def test_a_foreign_commit_only_says_where_to_begin() -> None:
     """An operator who resets a group's offsets gets everything from there published again."""
-    for metadata in ("", "x", "{}", "[]", '{"v":2,"done":9,"clock":1}', '{"v":1,"done":3,"clock":1}', "null"):
+    endless = ('{"v":1,"done":Infinity,"clock":1}', '{"v":1,"done":9,"clock":-Infinity}', "[" * 100_000)
+    for metadata in ("", "x", "{}", "[]", '{"v":2,"done":9,"clock":1}', '{"v":1,"done":3,"clock":1}', "null", *endless):
         assert CommitPoint.parse(7, metadata) == CommitPoint(7, 7, None)
+
+
+@given(st.integers(0, 2**63 - 1), st.integers(0, 1000), st.none() | st.integers(-(2**53), 2**53))
+def test_a_commit_of_ours_is_read_back_whole(offset: int, done: int, clock_ms: int | None) -> None:
+    """Also where nothing beyond the offset is done, and where no record has set the clock."""
+    commit = CommitPoint(offset, offset + done, clock_ms)
+    assert CommitPoint.parse(offset, commit.metadata) == commit
 
 
 def test_lost_sound_is_told_apart_by_cause() -> None:
