@@ -24,10 +24,10 @@ PRAGMA temp_store = FILE;
 PRAGMA cache_size = -16384;
 CREATE TABLE run (id INTEGER PRIMARY KEY, device TEXT, session TEXT, rate INTEGER, UNIQUE (device, session, rate));
 CREATE TABLE window (id INTEGER PRIMARY KEY, run INTEGER, first_sample INTEGER, judged INTEGER, seen REAL,
-    UNIQUE (run, first_sample));
+    completed INTEGER DEFAULT 1, UNIQUE (run, first_sample));
 CREATE TABLE prediction (id TEXT PRIMARY KEY, model INTEGER, device TEXT, session TEXT, first_sample INTEGER,
-    length INTEGER, rate INTEGER, facts BLOB, numbers BLOB, repeated INTEGER DEFAULT 0, differing INTEGER DEFAULT 0)
-    WITHOUT ROWID;
+    length INTEGER, rate INTEGER, facts BLOB, numbers BLOB, smoothed_scene TEXT, smoothed_score REAL,
+    repeated INTEGER DEFAULT 0, differing INTEGER DEFAULT 0, unsteady INTEGER DEFAULT 0) WITHOUT ROWID;
 CREATE TABLE model (id INTEGER PRIMARY KEY, hash TEXT UNIQUE, name TEXT, version TEXT, claimed_to INTEGER DEFAULT 0);
 CREATE TABLE claim (id TEXT PRIMARY KEY, window INTEGER) WITHOUT ROWID;
 CREATE INDEX claim_window ON claim (window);
@@ -39,6 +39,15 @@ CREATE INDEX excuse_run ON excuse (run, end);
 CREATE TABLE letter (part INTEGER, at INTEGER, PRIMARY KEY (part, at)) WITHOUT ROWID;
 """
 _BATCH: Final = 10_000
+_COMPLETE: Final = """
+INSERT INTO window (run, first_sample, judged, seen) VALUES (?, ?, ?, ?)
+ON CONFLICT (run, first_sample) DO UPDATE SET completed = completed + 1
+"""
+"""Complete a second time: the session was closed, and what it had sent came again."""
+
+_REPEAT: Final = """
+UPDATE prediction SET repeated = repeated + 1, differing = differing OR ?, unsteady = unsteady OR ? WHERE id = ?
+"""
 
 
 class Ledger:
@@ -67,7 +76,7 @@ class Ledger:
         execute = self.database.execute
         for window in found.windows:
             values = (self._run(window.run), window.first_sample, is_judged, seen_seconds)
-            execute("INSERT OR IGNORE INTO window (run, first_sample, judged, seen) VALUES (?, ?, ?, ?)", values)
+            execute(_COMPLETE, values)
         for excuse in found.excuses:
             execute("INSERT INTO excuse VALUES (?, ?, ?, ?, ?, ?)", (self._run(excuse.run), *excuse.span, *excuse[2:]))
         for absence in found.absences if is_judged else ():
@@ -78,18 +87,20 @@ class Ledger:
         """Put in a prediction, or compare it with the first of its id."""
         p = prediction
         said, measured = _digest(p), numbers(p)
+        packed = struct.pack(f"<{len(measured)}d", *measured.values())
         where = (p.device, p.session, p.first_sample, p.sample_count, p.sample_rate)
-        values = (p.id, self._model(p.model), *where, said, struct.pack(f"<{len(measured)}d", *measured.values()))
-        columns = "id, model, device, session, first_sample, length, rate, facts, numbers"
-        added = self.database.execute(
-            f"INSERT OR IGNORE INTO prediction ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", values
+        values = (p.id, self._model(p.model), *where, said, packed, p.smoothed_scene, p.smoothed_score)
+        columns = (
+            "id, model, device, session, first_sample, length, rate, facts, numbers, smoothed_scene, smoothed_score"
         )
-        if added.rowcount:
+        places = ", ".join("?" * len(values))
+        if self.database.execute(f"INSERT OR IGNORE INTO prediction ({columns}) VALUES ({places})", values).rowcount:
             return
-        first, packed = self.database.execute("SELECT facts, numbers FROM prediction WHERE id = ?", (p.id,)).fetchone()
-        differs = first != said or not _near(packed, values[-1])
-        update = "UPDATE prediction SET repeated = repeated + 1, differing = differing OR ? WHERE id = ?"
-        self.database.execute(update, (differs, p.id))
+        query = "SELECT facts, numbers, smoothed_scene, smoothed_score FROM prediction WHERE id = ?"
+        first, numbered, scene, score = self.database.execute(query, (p.id,)).fetchone()
+        differs = first != said or not _near(numbered, packed)
+        is_unsteady = scene != p.smoothed_scene or abs(score - p.smoothed_score) > TOLERANCE
+        self.database.execute(_REPEAT, (differs, is_unsteady, p.id))
 
     def refuse(self, partition: int, offset: int) -> None:
         """Put in that a dead letter tells of a chunk."""

@@ -13,10 +13,10 @@ TOLERANCE: Final = 1e-5
 
 
 def facts(prediction: ScenePrediction) -> tuple[object, ...]:
-    """Return everything that must be the same; latencies may differ."""
+    """Return everything that must be the same; latencies may differ, and the smoothed verdict is looked at apart."""
     p = prediction
     where = (p.device, p.session, p.first_sample, p.sample_count, p.sample_rate, p.start, p.end)
-    what = (p.scene, p.smoothed_scene, sorted(p.networks.items()), p.assessable, p.reasons, p.level_dbspl is None)
+    what = (p.scene, sorted(p.networks.items()), p.assessable, p.reasons, p.level_dbspl is None)
     return where + what
 
 
@@ -24,7 +24,6 @@ def numbers(prediction: ScenePrediction) -> dict[str, float]:
     """Return everything that must be nearly the same, sorted; a label has another name here than any field."""
     scores = {f"scores.{label}": score for label, score in prediction.scores.items()}
     others = {
-        "smoothed_score": prediction.smoothed_score,
         "level_dbfs": prediction.level_dbfs,
         "level_dbspl": prediction.level_dbspl or 0.0,
     }

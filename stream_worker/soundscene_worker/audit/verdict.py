@@ -114,7 +114,7 @@ SELECT device, COUNT(*), SUM(EXISTS ({PUBLISHED})) FROM window JOIN run ON run.i
 WHERE judged AND (seen <= ? OR EXISTS ({PUBLISHED})) GROUP BY device
 """
 _CLAIMED: Final = """
-SELECT run.device, window.id, repeated, differing OR prediction.device <> run.device
+SELECT run.device, window.id, repeated, differing OR (unsteady AND completed = 1) OR prediction.device <> run.device
     OR prediction.session <> run.session OR prediction.first_sample <> window.first_sample
     OR length <> :length OR prediction.rate <> :rate
 FROM prediction JOIN claim USING (id) JOIN window ON window.id = claim.window JOIN run ON run.id = window.run

@@ -99,6 +99,19 @@ def test_a_contradiction_differs(city: City, alter: Callable[[ScenePrediction], 
     assert verdict.total == DeviceVerdict(expected=11, published=11, repeated=1, differing=1)
 
 
+def test_a_session_that_comes_again_may_smooth_from_its_new_beginning(city: City) -> None:
+    """Closed for silence and sent once more, a window has the same scores, and fewer windows before it to average."""
+    predictions = publish_all(city)
+    for number in range(150):  # of somebody else, longer than a session may be quiet
+        city.hear(make_header(number, "mic-2"), timestamp_ms=EPOCH_MS + 3_000 + 1_000 * number)
+    for number in (1, 2):
+        city.hear(make_header(number), timestamp_ms=EPOCH_MS + 153_000 + 1_000 * number)
+    city.publish(replace(predictions[4], smoothed_score=0.6, smoothed_scene="tram"), *predictions[5:])
+    assert city.auditor.audit().devices["mic-1"] == DeviceVerdict(expected=11, published=11, repeated=7)
+    city.publish(replace(predictions[4], scene="tram"), replace(predictions[3], smoothed_score=0.6))
+    assert city.auditor.audit().devices["mic-1"].differing == 2
+
+
 def test_a_contradiction_is_not_taken_back(city: City) -> None:
     """Whoever repeats the first answer afterwards does not undo it."""
     first = publish_all(city)[3]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -14,8 +15,9 @@ from soundscene_worker.audit.geometry import Geometry
 from soundscene_worker.audit.verdict import DeviceVerdict
 from soundscene_worker.broker.memory import MemoryCluster
 from soundscene_worker.broker.protocol import Record
+from soundscene_worker.messages.chunk import encode_chunk
 from soundscene_worker.messages.prediction import ScenePrediction, decode_prediction, encode_prediction
-from tests.stream_worker.loop_stage import CHUNKS, PREDICTIONS, Start, run_to_the_end
+from tests.stream_worker.loop_stage import CHUNKS, PREDICTIONS, Sensor, Start, run_to_the_end
 
 FATES = ("kept", "dropped", "repeated", "contradicted", "about another place")
 
@@ -92,6 +94,33 @@ def test_sound_that_never_came_is_no_loss_of_the_worker(
         {"a"} if 0 < lost < 12 else set()
     )  # before the sound, or in the end that fills no window
     assert all(set(causes) <= {"never_sent", "gap"} for causes in verdict.untold.values())
+
+
+def test_sound_that_comes_again_after_a_silence_contradicts_nothing(
+    classifier: SceneClassifier, start: Start, sensors: list[Sensor]
+) -> None:
+    """A sensor that was cut off for longer than a session may be quiet, and then sends ten known seconds once more."""
+    bundle, sensor = classifier.bundle, sensors[0]
+    manifest = {"front_end": bundle.front_end.to_dict(), "fusion": bundle.fusion.to_dict()}
+    other = Sensor("other", 44_100, np.zeros(44_100 * 150, np.float32))
+    sent = [(sensor, second) for second in range(12)]
+    sent += [(other, second) for second in range(150)]
+    sent += [(sensor, second) for second in range(2, 14)]
+    with MemoryCluster() as cluster:
+        cluster.admin().ensure_topics({CHUNKS: 1, PREDICTIONS: 1})
+        for at_seconds, (one, second) in enumerate(sent):
+            first = 44_100 * second
+            header = replace(one.header(first, 44_100), encoding="pcm_s16le")
+            chunk = encode_chunk(header, one.samples[first : first + 44_100])
+            cluster.producer().send(CHUNKS, *chunk, timestamp_ms=1_000 * at_seconds)
+        run_to_the_end(replace(start, cluster=cluster)(), turns=60)
+        predictions = [decode_prediction(record.value or b"") for record in cluster.read_to_end(PREDICTIONS)]
+        verdict = Auditor(cluster, CHUNKS, PREDICTIONS, Geometry.of_manifest(manifest)).audit()
+    once, again = (p for p in predictions if (p.device, p.first_sample) == ("a", 102_400))
+    assert once.scores == pytest.approx(again.scores, abs=1e-5)
+    assert once.smoothed_score != pytest.approx(again.smoothed_score, abs=1e-5)
+    assert verdict.is_good
+    assert verdict.devices["a"] == DeviceVerdict(expected=4, published=4, repeated=3)
 
 
 def is_lost(record: Record, second: int) -> bool:
