@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -15,7 +14,6 @@ import pytest
 
 from soundscene_train.processes import process_pool, side_by_side
 
-ROOT = Path(__file__).resolve().parents[2]
 NEVER_SECONDS = 3600
 
 
@@ -41,12 +39,6 @@ def test_work_side_by_side_comes_back_in_order(jobs: int) -> None:
     found = list(side_by_side(_pause, [0.2, 0.0, 0.1], jobs))
     assert [seconds for seconds, _ in found] == [0.2, 0.0, 0.1]
     assert ({process for _, process in found} == {os.getpid()}) == (jobs == 1)
-
-
-def test_joblib_is_one_that_takes_an_initializer() -> None:
-    """Versions before 1.5 take none, and every stage that looks at recordings ends in a traceback."""
-    (least,) = re.findall(r'"joblib>=(\d+)\.(\d+)"', (ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    assert tuple(map(int, least)) >= (1, 5)
 
 
 def _pause(seconds: float) -> tuple[float, int]:

@@ -29,7 +29,7 @@ def test_fit_settings_are_checked(fields: dict[str, Any]) -> None:
 @pytest.mark.parametrize("name", ["", ".", "../other", "a/b", "a\\b", "a\x00b", " ", 3])
 def test_a_name_that_no_folder_may_have_is_refused(name: Any) -> None:
     """The name becomes that of a run's folder: it cannot lead elsewhere."""
-    with pytest.raises(SettingsError, match="name must be"):
+    with pytest.raises(SettingsError, match="name must begin with a letter or digit and hold no slash"):
         Recipe(name=name)
 
 

@@ -76,11 +76,12 @@ def _find_runs(folder: Path, reporter: Reporter) -> list[Path]:
     TrainingError
         There is none, one has nothing to test on, or a cross-validation lacks the run of a part.
     """
-    runs = folds_in(folder) or [folder]
-    if runs != [folder] and (folder / PLAN_NAME).is_file():
+    folds = folds_in(folder)
+    if folds and (folder / PLAN_NAME).is_file():
         homes = [fold_folder(folder, part) for part in Plan.load(folder).train_parts or ()]
-        if missing := [home.name for home in homes if home not in runs]:
+        if missing := [home.name for home in homes if home not in folds]:
             raise TrainingError(f"{folder} has no run in {first_few(missing)}; {how_to_test(folder)}")
+    runs = folds or [folder]
     for run in runs:
         plan = Plan.load(run)
         make_data(plan, reporter)
