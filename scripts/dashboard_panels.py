@@ -246,6 +246,14 @@ SPEED = Row(
             (Query("max by (partition) (soundscene_consumer_backlog_seconds)", "partition {{partition}}"),),
             unit="s",
         ),
+        Panel(
+            "timeseries",
+            "Log's clock behind its records",
+            "Beyond idle_seconds sessions may be cut; far below 0 the commit may stand still.",
+            (Query("max by (partition) (soundscene_partition_clock_lag_seconds)", "partition {{partition}}"),),
+            unit="s",
+            minimum=None,
+        ),
     ),
 )
 

@@ -309,3 +309,5 @@ class Worker:
         now_seconds = self.now().timestamp()
         ages = {p: now_seconds - state.written_ms / 1000 for p, state in self._partitions.items() if state.written_ms}
         self.metrics.lag(lags, ages)
+        behind = {partition: state.clock_lag_seconds for partition, state in self._partitions.items()}
+        self.metrics.clock_lag({partition: lag for partition, lag in behind.items() if lag is not None})

@@ -80,6 +80,14 @@ METRICS: Final = (
         "How long ago the records that are being taken were written; 0 while none lies ahead.",
     ),
     Definition(
+        "partition_clock_lag_seconds",
+        "gauge",
+        "seconds",
+        ("topic", "partition"),
+        "How far the log's clock, by which sessions count as idle, lies behind the stamps of the last records; below 0 "
+        "ahead of them. `operations.md` says what either costs beyond `idle_seconds`.",
+    ),
+    Definition(
         "commits_total",
         "counter",
         "",

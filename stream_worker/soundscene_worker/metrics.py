@@ -220,7 +220,7 @@ class WorkerMetrics:
     ) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self._now = now
-        self._lagging: set[TopicPartition] = set()
+        self._measured: dict[str, set[TopicPartition]] = {}
         self._devices = _DeviceCollector(max_devices)
         registry.register(self._devices)
         self._make(registry)
@@ -301,15 +301,21 @@ class WorkerMetrics:
 
     def lag(self, lags: Mapping[TopicPartition, int], ages_seconds: Mapping[TopicPartition, float]) -> None:
         """Note the lag of the partitions that are assigned and the age of their last records; forget all others."""
-        records, seconds = self._gauges["consumer_lag_records"], self._gauges["consumer_backlog_seconds"]
-        for partition, count in lags.items():
-            labels = (partition.topic, partition.partition)
-            records.labels(*labels).set(count)
-            seconds.labels(*labels).set(max(0.0, ages_seconds.get(partition, 0.0)) if count else 0.0)
-        for partition in self._lagging - set(lags):
-            for gauge in (records, seconds):
-                gauge.remove(partition.topic, partition.partition)
-        self._lagging = set(lags)
+        seconds = {p: max(0.0, ages_seconds.get(p, 0.0)) if count else 0.0 for p, count in lags.items()}
+        self._of_partitions("consumer_lag_records", lags)
+        self._of_partitions("consumer_backlog_seconds", seconds)
+
+    def clock_lag(self, lags_seconds: Mapping[TopicPartition, float]) -> None:
+        """Note how far the clocks of the partitions lie behind their last records; forget all others."""
+        self._of_partitions("partition_clock_lag_seconds", lags_seconds)
+
+    def _of_partitions(self, name: str, values: Mapping[TopicPartition, float]) -> None:
+        gauge = self._gauges[name]
+        for partition, value in values.items():
+            gauge.labels(partition.topic, partition.partition).set(value)
+        for partition in self._measured.get(name, set()) - values.keys():
+            gauge.remove(partition.topic, partition.partition)
+        self._measured[name] = set(values)
 
     def committed(self) -> None:
         """Note a commit that was stored."""

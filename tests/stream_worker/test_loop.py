@@ -310,6 +310,20 @@ def test_a_session_that_ends_in_one_partition_goes_on_in_another(
     assert last > EPOCH + timedelta(seconds=140)
 
 
+def test_a_clock_that_lags_is_told_for_its_partition(
+    cluster: MemoryCluster, start: Start, sensors: list[Sensor]
+) -> None:
+    """After a pause of an hour the clock of that partition, and of no other, is behind its records."""
+    for log in cluster.topics[CHUNKS]:
+        log.records.clear()
+    for index, at_seconds in enumerate((0, 3600, 3601, 3602, 3603)):
+        send_second(cluster, sensors[0], index, at_seconds, partition=0)
+        send_second(cluster, sensors[1], index, index, partition=1)
+    run_to_the_end(start())
+    lags = [start.value("soundscene_partition_clock_lag_seconds", topic=CHUNKS, partition=str(p)) for p in (0, 1)]
+    assert lags == [3599, 0]
+
+
 def send_second(cluster: MemoryCluster, sensor: Sensor, index: int, at_seconds: int, partition: int) -> None:
     """Send a second of a sensor's sound, if it has one, to a partition."""
     first = index * sensor.rate_hz

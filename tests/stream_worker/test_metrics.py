@@ -93,6 +93,7 @@ def everything(metrics: WorkerMetrics) -> None:
         metrics.chunk_taken(chunk(device), Taken(Fate.ACCEPTED, 1.0, gaps=(Gap("missing", 0.5),), new_session=True))
         metrics.window_published(replace(prediction(device), level_dbspl=64.0))
     metrics.lag({TopicPartition("audio.chunks", 3): 17}, {})
+    metrics.clock_lag({TopicPartition("audio.chunks", 3): -0.5})
 
 
 class TestList:
@@ -304,13 +305,16 @@ class TestWorker:
     def test_lag_of_a_partition_that_left_is_forgotten(
         self, registry: CollectorRegistry, metrics: WorkerMetrics
     ) -> None:
-        """Only partitions that are assigned have a lag."""
+        """Only partitions that are assigned have a lag, of records and of their clock."""
         first, second = TopicPartition("c", 0), TopicPartition("c", 1)
         metrics.lag({first: 5, second: 7}, {first: 2.0, second: 3.0})
+        metrics.clock_lag({first: 4.0, second: 6.0})
         metrics.lag({second: 0}, {second: 3.0})
-        for name in ("soundscene_consumer_lag_records", "soundscene_consumer_backlog_seconds"):
-            assert registry.get_sample_value(name, {"topic": "c", "partition": "0"}) is None
-            assert registry.get_sample_value(name, {"topic": "c", "partition": "1"}) == 0
+        metrics.clock_lag({second: -7.5})
+        names = ("consumer_lag_records", "consumer_backlog_seconds", "partition_clock_lag_seconds")
+        for name, value in zip(names, (0.0, 0.0, -7.5), strict=True):
+            assert registry.get_sample_value(f"soundscene_{name}", {"topic": "c", "partition": "0"}) is None
+            assert registry.get_sample_value(f"soundscene_{name}", {"topic": "c", "partition": "1"}) == value
 
     def test_a_backlog_has_the_age_of_its_records(self, registry: CollectorRegistry, metrics: WorkerMetrics) -> None:
         """It is told in seconds while records lie ahead; a clock that runs ahead counts as none."""

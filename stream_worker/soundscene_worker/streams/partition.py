@@ -118,6 +118,7 @@ class PartitionState:
         default_factory=OrderedDict
     )  # likewise, and theirs
     _written_ms: deque[int] = field(default_factory=lambda: deque(maxlen=_WRITTEN_RECORDS))
+    _clock_lags_ms: deque[int] = field(default_factory=lambda: deque(maxlen=_WRITTEN_RECORDS))
 
     def __post_init__(self) -> None:
         """Begin at the commit."""
@@ -162,6 +163,11 @@ class PartitionState:
         return statistics.median(self._written_ms) if self._written_ms else None
 
     @property
+    def clock_lag_seconds(self) -> float | None:
+        """How far the clock was behind the last records as each came, below 0 ahead of them: again the median."""
+        return statistics.median(self._clock_lags_ms) / 1000 if self._clock_lags_ms else None
+
+    @property
     def held_bytes(self) -> int:
         """Memory that open windows hold."""
         return sum(track.held_bytes for track in self._tracks.values())
@@ -184,6 +190,7 @@ class PartitionState:
     def _tick(self, timestamp_ms: int, clock_ms: int, duration_ms: int) -> None:
         """Move the clock forward, by at most the record's own sound: no single device's clock can age the others."""
         self._clock_ms = max(clock_ms, min(timestamp_ms, clock_ms + duration_ms))
+        self._clock_lags_ms.append(timestamp_ms - self._clock_ms)
 
     def _touch(self, key: SessionKey) -> SessionTrack:
         track = self._tracks[key]

@@ -38,6 +38,22 @@ def test_a_partition_was_written_when_most_of_its_last_records_say() -> None:
     assert state_after(*log).written_ms == statistics.median(sent.timestamp_ms for sent in log[-101:])
 
 
+def test_a_clock_behind_or_ahead_of_its_records_is_told_apart() -> None:
+    """It is the median over the last 101 records, which one wrong clock does not move."""
+    assert state_after().clock_lag_seconds is None
+    right = [Sent("a", "1", 40 * n, 40, 40 * n) for n in range(300)]
+    wrong = replace(right[250], timestamp_ms=31_536_000_000)
+    assert state_after(*right[:250], wrong, *right[251:]).clock_lag_seconds == 0
+    assert state_after(Sent("old", "1", 0, 40, -9_000_000), *right).clock_lag_seconds == pytest.approx(9_000, abs=0.1)
+    middle = statistics.median(sent.timestamp_ms for sent in right[-101:])
+    assert state_after(Sent("new", "1", 0, 40, 9_000_000), *right).clock_lag_seconds == (middle - 9_000_000) / 1000
+
+
+def test_a_clock_lags_where_sound_is_sent_now_and_then() -> None:
+    """A record moves it by its own sound alone, however long ago the last one was sent."""
+    assert state_after(*(Sent("a", "1", 40 * n, 40, 600 * n) for n in range(9))).clock_lag_seconds == 0.56 * 4
+
+
 def test_a_time_stamp_in_the_past_does_not_take_the_clock_back() -> None:
     """What a lagging sensor sends leaves the others as old as they were: a silent one is closed in time."""
     log = [Sent("dead", "1", 0, 20, 0)]
