@@ -58,10 +58,16 @@ def test_a_test_that_is_missing_or_damaged_is_made_by_the_same_command(esc_plan:
         (folder / "scores.npz").write_bytes(b"")
 
 
-@pytest.mark.parametrize("part", ["1", "spring 2024", "2024/05", "../elsewhere", "nächte"])
+@pytest.mark.parametrize("part", ["1", "spring 2024", "2024/05", "../elsewhere", "nächte", "50 %"])
 def test_every_part_has_a_folder_beside_the_others(part: str, tmp_path: Path) -> None:
     """Where `compress` and the messages look for them, whatever a table calls its folds."""
     fold = fold_folder(tmp_path, part)
     fold.mkdir()
     (fold / "plan.json").touch()
     assert folds_in(tmp_path) == [fold]
+
+
+def test_no_two_parts_share_a_folder(tmp_path: Path) -> None:
+    """Not even one that is called what a slash is written as in another's folder."""
+    parts = ("a/b", "a%2Fb", "a%252Fb", "a%b", "ab")
+    assert len({fold_folder(tmp_path, part) for part in parts}) == len(parts)

@@ -51,8 +51,8 @@ BUNDLE_NAME: Final = "bundle"
 
 
 def fold_folder(folder: Path, part: str) -> Path:
-    """Return the folder of a part's run, beside all others whatever the part is called."""
-    return folder / f"fold-{part.replace('/', '%2F')}"
+    """Return the folder of a part's run, beside all others and of its own whatever the part is called."""
+    return folder / f"fold-{part.replace('%', '%25').replace('/', '%2F')}"
 
 
 def folds_in(folder: Path) -> list[Path]:
