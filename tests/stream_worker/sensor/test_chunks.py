@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from soundscene.errors import SettingsError
-from soundscene_worker.messages.chunk import decode_chunk
-from soundscene_worker.sensor.chunks import ChunkFormat, Outgoing, cut
+from soundscene_worker.messages.chunk import ChunkLimits, decode_chunk
+from soundscene_worker.messages.header_fields import CALIBRATION_RANGE_DB
+from soundscene_worker.sensor.chunks import ChunkFormat, Outgoing, cut, require_rate
 from soundscene_worker.sensor.sources import Frames
 
 START = datetime(2026, 5, 1, tzinfo=UTC)
@@ -41,6 +42,8 @@ def ramp(count: int, channels: int = 1) -> Frames:
     return np.repeat((np.arange(count, dtype=np.float32) / 2**15)[:, np.newaxis], channels, axis=1)
 
 
+@example(5_000, [700, 4_000], 0.6)
+@example(5_000, [2_000], 0.5)
 @given(st.integers(0, 5_000), st.lists(st.integers(0, 900), max_size=8), st.none() | st.floats(0.01, 2.0))
 def test_chunks_hold_the_sound_without_gap_or_overlap(
     count: int, lengths: list[int], most_seconds: float | None
@@ -88,6 +91,21 @@ def test_impossible_formats_are_refused(values: dict[str, Any]) -> None:
     """Before anything is sent."""
     with pytest.raises(SettingsError):
         ChunkFormat(**values)
+
+
+def test_the_limits_themselves_are_possible_formats() -> None:
+    """The shortest and the longest chunk, most channels, both ends of calibration and rate."""
+    limits = ChunkLimits()
+    for seconds in (0.05, limits.max_seconds):
+        assert ChunkFormat(seconds).chunk_seconds == seconds
+    assert ChunkFormat(channels=limits.max_channels).channels == limits.max_channels
+    for calibration_db in CALIBRATION_RANGE_DB:
+        assert ChunkFormat(calibration_db=calibration_db).calibration_db == calibration_db
+    for rate_hz in (limits.min_rate_hz, limits.max_rate_hz):
+        require_rate(rate_hz)
+    for rate_hz in (limits.min_rate_hz - 1, limits.max_rate_hz + 1):
+        with pytest.raises(SettingsError, match="expected a rate"):
+            require_rate(rate_hz)
 
 
 def test_a_fault_is_noted() -> None:

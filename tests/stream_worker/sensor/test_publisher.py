@@ -67,6 +67,22 @@ def test_chunks_arrive_in_order() -> None:
     assert publisher.counts == {"chunks": 3}
 
 
+def test_a_chunk_leaves_at_once_and_is_acknowledged_within_a_second() -> None:
+    """Windows are not held up by the batch; the journal follows after a second, or after 256 chunks."""
+    cluster, publisher, journal = make()
+    now = iter([0.0, 0.0, 0.9, 1.0, 1.0])
+    publisher.monotonic = lambda: next(now)
+    for number, noted in enumerate(([0], [0], [0, 1, 2])):
+        publisher.send(chunk(number))
+        assert stored(cluster) == list(range(number + 1))
+        assert written(journal) == noted
+    publisher.monotonic = lambda: 1.0
+    for number in range(3, 259):
+        assert written(journal) == [0, 1, 2]
+        publisher.send(chunk(number))
+    assert written(journal) == list(range(259))
+
+
 def test_a_dropped_chunk_is_only_written_down() -> None:
     """The journal tells that it was not sent, and why."""
     cluster, publisher, journal = make()
@@ -92,13 +108,16 @@ def test_an_unacknowledged_chunk_is_sent_again() -> None:
 
 def test_an_outage_is_waited_for() -> None:
     """The sensor goes on when the broker is back."""
-    waits = iter([False, False, True])
+    waits, told = iter([False, False, True]), list[str]()
     cluster, publisher, _ = make(lambda: cluster.outage(not next(waits)))
+    publisher.warn = told.append
     publisher.send(chunk(0))
     cluster.outage()
     publisher.send(chunk(1))
     assert publisher.flush()
     assert set(stored(cluster)) == {0, 1}
+    assert len(told) == 3
+    assert all(line.endswith("; sending 1 chunks again") for line in told)
 
 
 def test_a_stop_ends_the_waiting() -> None:
