@@ -78,9 +78,9 @@ def test_each_refused_record_is_read_once_with_all_that_lies_within_the_margin(
 
 
 def test_the_margin_holds_records_at_both_its_ends(cluster: MemoryCluster, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One written just as long before or after a refused one belongs to it."""
+    """One written just as long before or after a refused one belongs to it, a millisecond further none."""
     monkeypatch.setattr(passages, "_LEAST_RECORDS", 1)
-    send(cluster, range(0, 1_000, 50))
+    send(cluster, [*range(0, 350, 50), 399, *range(400, 650, 50), 601, *range(650, 1_000, 50)])
     found = passages_of_refused(cluster, CHUNKS, {ONE: {Refused(10, 500)}}, MARGIN_MS)
     assert found == {ONE: [Passage(range(8, 13), 8, frozenset({10}))]}
 
@@ -90,6 +90,16 @@ def test_a_time_stamp_from_the_future_ends_no_passage(cluster: MemoryCluster) ->
     send(cluster, [0, 10**12, *range(10, 100, 10)])
     (passage,) = passages_of_refused(cluster, CHUNKS, {ONE: {Refused(0, 0)}}, MARGIN_MS)[ONE]
     assert passage.offsets == range(11)
+
+
+def test_a_time_stamp_from_the_future_parts_no_refused_records(
+    cluster: MemoryCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is read goes on from the last of them."""
+    monkeypatch.setattr(passages, "_LEAST_RECORDS", 3)
+    send(cluster, [0, 10**12, *range(10, 100, 10)])
+    (passage,) = passages_of_refused(cluster, CHUNKS, {ONE: {Refused(0, 0), Refused(5, 40)}}, MARGIN_MS)[ONE]
+    assert passage == Passage(range(8), 0, frozenset({0, 5}))
 
 
 def test_records_that_the_log_no_longer_holds_are_left_out(cluster: MemoryCluster) -> None:
