@@ -85,8 +85,27 @@ def test_paths_without_audio_are_refused(tmp_path: Path) -> None:
         find_audio([tmp_path / "x.wav"])
 
 
-def test_a_scene_goes_on_smoothly() -> None:
-    """Pieces fade into each other: nowhere a jump that a listener would take for a click, and one level throughout."""
+def test_pieces_of_a_scene_fade_into_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With equal power: nowhere a jump that a listener would take for a click, and never more than full scale."""
+    scene = Scene("metro", 8_000, np.random.default_rng(1))
+    levels = (0.5, -0.5, 0.9, 0.9)
+    monkeypatch.setattr(scene, "_pieces", lambda: iter([np.full(16_000, level, np.float32) for level in levels]))
+    blocks = scene.blocks()
+    sound = np.concatenate([next(blocks)[:, 0] for _ in levels])
+    fade = 4_000
+    assert len(sound) == len(levels) * (16_000 - fade)
+    assert np.max(np.abs(np.diff(sound))) < 2 / np.sqrt(fade)
+    assert np.max(sound) == 1.0
+    joint = np.arange(fade) / fade
+    ending, beginning = np.sqrt(joint[::-1]), np.sqrt(joint)
+    first = 16_000 - fade
+    np.testing.assert_allclose(sound[:first], 0.5)
+    np.testing.assert_allclose(sound[first : first + fade], 0.5 * ending - 0.5 * beginning, atol=1e-6)
+    np.testing.assert_allclose(sound[first + fade : 2 * first], -0.5)
+
+
+def test_a_scene_has_one_level() -> None:
+    """Throughout, whatever pieces it is made of, and never beyond full scale."""
     scene = Scene("metro", 8_000, np.random.default_rng(1))
     sound = np.concatenate(list(itertools.islice(scene.blocks(), 4)))[:, 0]
     assert len(sound) > 15 * 8_000
