@@ -199,3 +199,16 @@ def test_networks_that_score_otherwise_than_their_maker_said_are_refused(
     (folder / "manifest.json").write_text(json.dumps(manifest))
     wait_for(lambda: refusals.count)
     assert watch.take() is None
+
+
+def test_a_bundle_that_fails_on_silence_is_refused_before_any_is_heard(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is warmed up, at a start and before it replaces another, so that the first window is as fast as the rest."""
+
+    def fail(classifier: SceneClassifier) -> None:
+        raise BundleError(f"{classifier.bundle.name}: silence")
+
+    monkeypatch.setattr(SceneClassifier, "warm_up", fail)
+    with pytest.raises(BundleError, match="tiny: silence"):
+        open_classifier(folder)
