@@ -14,6 +14,7 @@ import pytest
 from soundscene.bundle import Bundle, load_bundle, write_bundle
 from soundscene.classifier import SceneClassifier
 from soundscene.errors import BundleError
+from soundscene_worker import reloading
 from soundscene_worker.broker.memory import MemoryCluster, MemoryConsumer
 from soundscene_worker.logs import EventLog
 from soundscene_worker.messages.prediction import ScenePrediction
@@ -162,6 +163,29 @@ def test_a_broken_bundle_is_refused_once_and_a_cured_one_taken(
     wait_for(lambda: refusals.count == 2)
     write_bundle(folder, {**make_tiny_manifest(), "version": "3"}, read_tiny_networks())
     wait_for(watch.take)
+
+
+def test_a_copy_in_progress_is_left_alone_unless_asked_for(
+    folder: Path, refusals: Refusals, lines: io.StringIO
+) -> None:
+    """A look that finds it changed waits for the next one, which must find it the same; asked, it is tried at once."""
+    manifest = folder / "manifest.json"
+    good = manifest.read_text()
+    watch = BundleWatch(folder, load_bundle(folder).hash, 0.0, EventLog(lines), refusals)
+    try:
+        for text in ("{", "{}", good.replace('"version": "1"', '"version": "2"')):
+            manifest.write_text(text)
+            watch._requests.put("")  # as when the interval is over
+            wait_for(lambda: watch._seen == reloading._fingerprint(folder))
+        assert watch.take() is None
+        watch._requests.put("")
+        wait_for(watch.take)
+        assert refusals.count == 0
+        manifest.write_text("{")
+        watch.look()
+        wait_for(lambda: refusals.count)
+    finally:
+        watch.close()
 
 
 @pytest.mark.parametrize(
