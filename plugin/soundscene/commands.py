@@ -85,10 +85,14 @@ class _Version(argparse.Action):
         super().__init__(option_strings, dest, nargs=0, default=argparse.SUPPRESS, help=help)
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
-        from importlib.metadata import version
+        parser.exit(run_command(parser.prog, lambda: _print_version(parser.prog)))
 
-        print(f"{parser.prog} {version('soundscene')}")
-        parser.exit()
+
+def _print_version(name: str) -> int:
+    from importlib.metadata import version
+
+    print(f"{name} {version('soundscene')}")
+    return 0
 
 
 def printable(text: str) -> str:

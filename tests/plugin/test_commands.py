@@ -84,6 +84,18 @@ def test_a_full_disk_behind_the_output_is_one_line() -> None:
     assert done.stderr == b"listen: the output cannot be written: No space left on device\n"
 
 
+@pytest.mark.parametrize("buffering", ["", "1"])
+def test_a_version_that_finds_no_room_is_one_line(buffering: str) -> None:
+    """`--version` into a full disk fails like any other output, whether Python buffers or not."""
+    script = "import argparse; from soundscene.commands import add_version; p = argparse.ArgumentParser(prog='listen');"
+    command = [sys.executable, "-c", f"{script} add_version(p); p.parse_args(['--version'])"]
+    environment = {**os.environ, "PYTHONUNBUFFERED": buffering}
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, check=False, env=environment)
+    assert done.returncode == EXIT_UNUSABLE
+    assert done.stderr == b"listen: the output cannot be written: No space left on device\n"
+
+
 def test_a_closed_output_does_not_end_a_command() -> None:
     """Started with its output closed, as some schedulers do, it does its work and prints nothing."""
     done = subprocess.run(
