@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from soundscene_worker.settings import ENVIRONMENT_PREFIX, WorkerSettings, is_secret
+from soundscene_worker.settings_sources import bounds
 
 __all__ = ["markdown"]
 
@@ -40,8 +41,8 @@ An outage of the broker after the start ends nothing: the worker waits, `/ready`
 
 This page is written by `python -m soundscene_worker.configuration_page > docs/configuration.md`; a test keeps it equal.
 
-| setting in the file | command line | default | meaning |
-|---|---|---|---|
+| setting in the file | command line | default | numbers allowed | meaning |
+|---|---|---|---|---|
 """
 
 
@@ -54,7 +55,7 @@ def markdown() -> str:
         if field.annotation is bool:
             flag += f", `--no-{name.replace('_', '-')}`"
         shown = "" if default is None else f"`{str(default).lower() if isinstance(default, bool) else default}`"
-        rows.append(f"| `{name}` | {flag} | {shown} | {field.description} |\n")
+        rows.append(f"| `{name}` | {flag} | {shown} | {bounds(field)} | {field.description} |\n")
     return _INTRODUCTION + "".join(rows)
 
 

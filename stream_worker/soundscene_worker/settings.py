@@ -88,7 +88,7 @@ class WorkerSettings(BaseModel):
         default=_LIMITS.max_bytes,
         ge=1,
         le=LARGEST_CHUNK_BYTES,
-        description="largest payload taken, 8 MiB at most (bytes)",
+        description="largest payload taken (bytes)",
     )
     max_chunk_seconds: float = Field(
         default=_LIMITS.max_seconds, gt=0, description="longest chunk taken, for a worker at most the hold-back (s)"

@@ -16,7 +16,9 @@ from pydantic.fields import FieldInfo
 from soundscene.errors import SettingsError
 from soundscene_worker.settings import ENVIRONMENT_PREFIX, WorkerSettings, is_secret
 
-__all__ = ["make_parser", "read_settings", "settings_from"]
+__all__ = ["bounds", "make_parser", "read_settings", "settings_from"]
+
+_BOUNDS: Final = {"gt": "above", "ge": "at least", "le": "at most"}
 
 
 def read_settings(
@@ -94,13 +96,21 @@ def make_parser(
     for name, field in WorkerSettings.model_fields.items():
         if is_secret(field):
             continue
-        flag, default = f"--{name.replace('_', '-')}", field.get_default()
-        text = f"{field.description} (default: {'none' if default is None else default})".replace("%", "%%")
+        flag, default, allowed = f"--{name.replace('_', '-')}", field.get_default(), bounds(field)
+        text = f"{field.description} (default: {'none' if default is None else default}"
+        text = f"{text}; {allowed})" if allowed else f"{text})"
+        text = text.replace("%", "%%")
         if field.annotation is bool:
             parser.add_argument(flag, action=argparse.BooleanOptionalAction, help=text)
         else:
             parser.add_argument(flag, metavar=_metavar(name, field), help=text)
     return parser
+
+
+def bounds(field: FieldInfo) -> str:
+    """Say which numbers a setting takes, as `at least 0, at most 65535`; nothing of what is no number."""
+    limits = ((word, getattr(rule, key, None)) for rule in field.metadata for key, word in _BOUNDS.items())
+    return ", ".join(f"{word} {limit}" for word, limit in limits if limit is not None)
 
 
 def _metavar(name: str, field: FieldInfo) -> str:

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from soundscene.errors import SettingsError
 from soundscene_worker.configuration_page import markdown
+from soundscene_worker.messages.dead_letter import DeadLetterPolicy
 from soundscene_worker.settings import WorkerSettings
 from soundscene_worker.settings_sources import read_settings
 
@@ -92,7 +93,9 @@ def test_the_parts_receive_every_setting() -> None:
         "--max-chunk-seconds",
         "3",
     ]
+    words += ["--dead-letter-payload", "--dead-letter-burst", "7", "--dead-letters-per-second", "0.5"]
     settings = read_settings(words, {})
+    assert settings.dead_letters == DeadLetterPolicy(include_payload=True, burst=7, letters_per_second=0.5)
     assert settings.connection.bootstrap_servers == ("a:1", "b:2")
     assert settings.consuming.client_settings()["max_poll_records"] == settings.poll_records
     assert settings.producing.client_settings()["compression_type"] == "gzip"

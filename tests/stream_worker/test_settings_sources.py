@@ -99,7 +99,7 @@ def test_foreign_environment_variables_are_left_alone() -> None:
 
 
 def test_help_is_complete(capsys: pytest.CaptureFixture[str]) -> None:
-    """Every setting that may be on a command line is explained with its default; every number has a unit or counts."""
+    """Every setting that may be on a command line is explained, with its default and bounds, and seconds as such."""
     with pytest.raises(SystemExit) as ended:
         read_settings(["--help"], {})
     assert ended.value.code == 0
@@ -110,3 +110,17 @@ def test_help_is_complete(capsys: pytest.CaptureFixture[str]) -> None:
         if name.endswith("_seconds"):
             assert "(s" in field.description
     assert "(default: audio.chunks)" in text
+    assert "(default: 9464; at least 0, at most 65535)" in text
+
+
+def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    """`--version` prints what it was given, and ends the program."""
+    with pytest.raises(SystemExit) as ended:
+        read_settings(["--version"], {}, version="1.2.3")
+    assert (ended.value.code, capsys.readouterr().out) == (0, "soundscene-worker 1.2.3\n")
+
+
+def test_the_process_s_own_environment_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no other is given, settings come from the environment the program runs in."""
+    monkeypatch.setenv("SOUNDSCENE_WORKER_GROUP_ID", "scenes")
+    assert read_settings([]).group_id == "scenes"
