@@ -111,6 +111,7 @@ def test_help_is_complete(capsys: pytest.CaptureFixture[str]) -> None:
             assert "(s" in field.description
     assert "(default: audio.chunks)" in text
     assert "(default: 9464; at least 0, at most 65535)" in text
+    assert all(form in text for form in ("--bundle DIR", "--ssl-ca-file FILE", "--http-port N", "--group-id TEXT"))
 
 
 def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:

@@ -114,7 +114,7 @@ class Replayer:
     summary: Summary = field(default_factory=Summary)
     _unacknowledged: int = 0
 
-    def run(self, passages: Mapping[TopicPartition, Collection[Passage]]) -> Summary:
+    def run(self, passages: Mapping[TopicPartition, Collection[Passage]]) -> None:
         """Read and publish; `summary` is true at any moment, also after an interruption.
 
         Raises
@@ -130,7 +130,6 @@ class Replayer:
                 self._read({p: one for p, one in zip(passages, together, strict=True) if one is not None}, producer)
         finally:
             producer.close()
-        return self.summary
 
     def _read(self, passages: Mapping[TopicPartition, Passage], producer: Producer) -> None:
         """Read one passage of each partition."""

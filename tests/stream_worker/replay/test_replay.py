@@ -25,8 +25,7 @@ from soundscene_worker.messages.dead_letter import DeadLetterOffice, DeadLetterP
 from soundscene_worker.messages.prediction import ScenePrediction, decode_prediction
 from soundscene_worker.messages.times import format_time
 from soundscene_worker.metrics import Registry, WorkerMetrics
-from soundscene_worker.replay import command
-from soundscene_worker.replay.replayer import Replayer
+from soundscene_worker.replay import command, replayer
 from soundscene_worker.scoring import SceneScorer
 from soundscene_worker.service import loop_settings
 from soundscene_worker.settings import WorkerSettings
@@ -245,20 +244,55 @@ def test_an_interrupted_replay_can_be_repeated(
     """Ctrl-C is exit code 130 with a summary; the same command again leaves the whole set."""
     run_worker(cluster, tiny_bundle)
     whole = take_predictions(cluster)
-    run: Callable[..., object] = Replayer._take
+    run: Callable[..., object] = replayer.Replayer._take
     left = iter(range(30))
 
-    def interrupted(self: Replayer, record: Record, *rest: object) -> object:
+    def interrupted(self: replayer.Replayer, record: Record, *rest: object) -> object:
         if next(left, None) is None:
             raise KeyboardInterrupt
         return run(self, record, *rest)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Replayer, "_take", interrupted)
+        patch.setattr(replayer.Replayer, "_take", interrupted)
         code, summary = replay("--since", at(0))
     assert (code, summary["records"]) == (130, 30)
     replay("--since", at(0))
     assert sorted(set(take_predictions(cluster))) == whole
+
+
+def test_predictions_are_acknowledged_and_counted_as_they_go(
+    cluster: MemoryCluster, replay: Replay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A long replay waits for the broker every so many windows, and counts each window once."""
+    monkeypatch.setattr(replayer, "_UNACKNOWLEDGED_WINDOWS", 2)
+    _, summary = replay("--since", at(0))
+    assert summary["published"] == len(published(cluster)) > 4
+
+
+def test_a_delivery_that_fails_on_the_way_ends_it_there(
+    cluster: MemoryCluster, replay: Replay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is not stored is known soon, not after hours: no record is read beyond the windows that were waited for."""
+    monkeypatch.setattr(replayer, "_UNACKNOWLEDGED_WINDOWS", 2)
+    cluster.fail_next_delivery()
+    code, summary = replay("--since", at(0))
+    assert (code, summary["published"]) == (2, 0)
+    assert 0 < summary["records"] < len(RATES) * SECONDS / 2
+
+
+def test_memory_is_limited_as_in_a_worker(cluster: MemoryCluster, replay: Replay) -> None:
+    """Sessions that hold more than `buffered_bytes` are closed: with a single byte no window becomes complete."""
+    _, summary = replay("--since", at(0), "--buffered-bytes", "1")
+    assert (summary["records"], summary["published"]) == (len(RATES) * SECONDS, 0)
+
+
+@pytest.mark.parametrize("limit", [("--idle-seconds", "0.5"), ("--buffered-bytes", "1")])
+def test_closed_sessions_are_forgotten(replay: Replay, monkeypatch: pytest.MonkeyPatch, limit: tuple[str, str]) -> None:
+    """Frames and verdicts of a session go with it, whether it was idle or held too much."""
+    closed = []
+    monkeypatch.setattr(SceneScorer, "close", lambda _, partition, key: closed.append((partition, key)))
+    replay("--since", at(0), *limit)
+    assert {key.device for _, key in closed} == set(RATES)
 
 
 def test_a_prediction_that_is_not_stored_is_not_counted(cluster: MemoryCluster, replay: Replay) -> None:
