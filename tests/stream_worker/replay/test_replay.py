@@ -229,6 +229,12 @@ def test_letters_whose_chunks_cannot_be_used_are_exit_code_1(
     assert (code, summary["gone"], summary["published"]) == (1, SECONDS, 0)
 
 
+def test_refused_records_are_counted_from_where_windows_are_asked_for(replay: Replay) -> None:
+    """What was read before, so that the first windows are whole, is not what the user asked about."""
+    _, summary = replay("--since", at(8), "--max-chunk-bytes", str(SMALL.max_bytes))
+    assert (summary["records"], summary["refused"]) == (len(RATES) * SECONDS, {"oversized": SECONDS - 8})
+
+
 def test_a_letter_that_is_none_is_passed_over(cluster: MemoryCluster, replay: Replay) -> None:
     """Strange records in the dead-letter topic are counted and cost nothing."""
     cluster.producer().send(DEAD_LETTERS, None, b"hello", [("origin_offset", b"many")])
