@@ -19,8 +19,12 @@ EXIT_UNUSABLE: Final = 2
 
 EXIT_INTERRUPTED: Final = 130
 
-_NO_ROOM: Final = {errno.ENOSPC, errno.EDQUOT, errno.EIO}
-"""What a disk answers that is full or failing; where it names no file, it is the one that output goes to."""
+_WITHOUT_A_FILE: Final = {
+    errno.ENOSPC: "the output cannot be written",
+    errno.EDQUOT: "the output cannot be written",
+    errno.EIO: "a disk fails, or the terminal is gone",
+}
+"""What an error without a file's name means: only output can find no room, but reading can fail as well."""
 
 
 def run_command(name: str, run: Callable[[], int]) -> int:
@@ -55,10 +59,10 @@ def run_command(name: str, run: Callable[[], int]) -> int:
         _discard_output()
         return 1
     except OSError as error:
-        if error.filename is not None or error.errno not in _NO_ROOM:
+        if error.filename is not None or error.errno not in _WITHOUT_A_FILE:
             raise
         _discard_output()
-        print(f"{name}: the output cannot be written: {error.strerror}", file=sys.stderr)
+        print(f"{name}: {_WITHOUT_A_FILE[error.errno]}: {error.strerror}", file=sys.stderr)
         return EXIT_UNUSABLE
     except MemoryError as error:
         print(f"{name}: not enough memory: {printable(str(error)) or 'free some'}", file=sys.stderr)

@@ -84,6 +84,19 @@ def test_a_full_disk_behind_the_output_is_one_line() -> None:
     assert done.stderr == b"listen: the output cannot be written: No space left on device\n"
 
 
+def test_a_failing_disk_is_not_taken_for_the_output() -> None:
+    """An error of reading and one of writing look alike where no file is named: the line claims neither."""
+    script = (
+        "import errno, os; from soundscene.commands import run_command\ndef fail(): raise OSError(errno.EIO, 'Broken')"
+    )
+    command = [sys.executable, "-c", f"{script}\nraise SystemExit(run_command('listen', fail))"]
+    done = subprocess.run(command, capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (
+        EXIT_UNUSABLE,
+        b"listen: a disk fails, or the terminal is gone: Broken\n",
+    )
+
+
 @pytest.mark.parametrize("buffering", ["", "1"])
 def test_a_version_that_finds_no_room_is_one_line(buffering: str) -> None:
     """`--version` into a full disk fails like any other output, whether Python buffers or not."""
