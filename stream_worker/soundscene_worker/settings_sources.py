@@ -96,10 +96,9 @@ def make_parser(
     for name, field in WorkerSettings.model_fields.items():
         if is_secret(field):
             continue
-        flag, default, allowed = f"--{name.replace('_', '-')}", field.get_default(), bounds(field)
-        text = f"{field.description} (default: {'none' if default is None else default}"
-        text = f"{text}; {allowed})" if allowed else f"{text})"
-        text = text.replace("%", "%%")
+        flag, default = f"--{name.replace('_', '-')}", field.get_default()
+        facts = (f"default: {'none' if default is None else default}", bounds(field))
+        text = f"{field.description} ({'; '.join(filter(None, facts))})".replace("%", "%%")
         if field.annotation is bool:
             parser.add_argument(flag, action=argparse.BooleanOptionalAction, help=text)
         else:

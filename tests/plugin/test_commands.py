@@ -86,9 +86,7 @@ def test_a_full_disk_behind_the_output_is_one_line() -> None:
 
 def test_a_failing_disk_is_not_taken_for_the_output() -> None:
     """An error of reading and one of writing look alike where no file is named: the line claims neither."""
-    script = (
-        "import errno, os; from soundscene.commands import run_command\ndef fail(): raise OSError(errno.EIO, 'Broken')"
-    )
+    script = "import errno; from soundscene.commands import run_command\ndef fail(): raise OSError(errno.EIO, 'Broken')"
     command = [sys.executable, "-c", f"{script}\nraise SystemExit(run_command('listen', fail))"]
     done = subprocess.run(command, capture_output=True, check=False)
     assert (done.returncode, done.stderr) == (
